@@ -18,7 +18,7 @@ MODULES = {
     "deploy.commands.recover": ("recover",),
     "deploy.verify.main": ("verify",),
     "deploy.contracts.main": ("contracts",),
-    "deploy.commands.diagram": ("loop",),
+    "deploy.commands.diagram": ("diagram",),
     "deploy.commands.webhook": ("webhook",),
     "connectors.filedrop.cli": ("feed",),
 }

@@ -22,9 +22,9 @@ from gateway.adapters.kafka import KafkaRequestLog
 from gateway.adapters.policy_watch import follow_policy
 from gateway.adapters.redis import Pipelining
 from gateway.adapters.stage_lag import CaughtUp, Lag, watch
-from gateway.appeals import routes as objections
+from gateway.appeals import routes as appeals
 from gateway.cases import routes as cases
-from gateway.dissuasion import routes as tasks
+from gateway.dissuasion import routes as dissuasions
 from gateway.http import docs_page as docs
 from gateway.http.endpoint import Endpoint, Gateway, mount
 from gateway.inbox import routes as inbox
@@ -55,7 +55,7 @@ from stream_processors.webhooks.policy import load_hooks
 logger = logging.getLogger("liandong.gateway")
 
 _ROUTES = (
-    *(signals, retractions, measures, queues, live, cases, orders, tasks, objections, search, inbox, webhooks, trails, tips),
+    *(signals, retractions, measures, queues, live, cases, orders, dissuasions, appeals, search, inbox, webhooks, trails, tips),
     *(scorecards, oversight, campaigns, ops, docs),
 )
 ENDPOINTS: list[Endpoint] = [endpoint for module in _ROUTES for endpoint in module.ENDPOINTS]

@@ -165,7 +165,7 @@ def _problem_of(error: Exception, retry_after_s: int) -> Problem:
         detail = "no resource has this path" if slug == "not-found" else str(error.detail)
         return Problem(slug, detail, headers=error.headers)
     if isinstance(error, Rebuilding):
-        return later("rebuilding", "the views are being rebuilt from the log", retry_after_s)
+        return later("views-rebuilding", "the views are being rebuilt from the log", retry_after_s)
     if isinstance(error, (StateUnavailable, RedisError)):
         return later("state-unavailable", "the state store does not respond", retry_after_s)
     if isinstance(error, ClientDisconnect):

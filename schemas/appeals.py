@@ -16,25 +16,25 @@ from schemas.common import AtMost, Instant, Name, PartyId, Sealed, Stored, Stric
 MOST_EXECUTORS = 200
 APPLIED_KEPT = 64
 
-Please = Literal["know", "notice", "decide", "release", "confirm"]
-"""What the recipient of the notification should do; `know` means nothing."""
+RequestedAction = Literal["none", "give_notice", "decide", "release", "confirm"]
+"""What the recipient of the notification should do; `none` means nothing."""
 
 
-class ObjectionState(StrEnum):
-    """UPHELD and REJECTED are the two decisions. PROPAGATED: every recipient has released what it executed."""
+class AppealState(StrEnum):
+    """UPHELD and REJECTED are the two decisions. COMPLETED: every recipient has released what it executed."""
 
-    LODGED = "lodged"
-    NOTICED = "noticed"
+    FILED = "filed"
+    NOTICE_GIVEN = "notice_given"
     UPHELD = "upheld"
     REJECTED = "rejected"
     RELEASED = "released"
-    PROPAGATED = "propagated"
+    COMPLETED = "completed"
 
 
-class ObjectionMove(StrEnum):
+class AppealMove(StrEnum):
     """NOTICE: the person was informed in writing of the action, its reason and the remedies. CONFIRM: an institution released."""
 
-    LODGE = "lodge"
+    FILE = "file"
     NOTICE = "notice"
     UPHOLD = "uphold"
     REJECT = "reject"
@@ -42,7 +42,7 @@ class ObjectionMove(StrEnum):
     CONFIRM = "confirm"
 
 
-class ObjectionRole(StrEnum):
+class AppealRole(StrEnum):
     """The role of an actor in an appeal."""
 
     DOOR = "door"
@@ -50,56 +50,56 @@ class ObjectionRole(StrEnum):
     EXECUTOR = "executor"
 
 
-class ObjectionRequest(Stored):
+class AppealRequest(Stored):
     """One action. `party` acts: an institution, or the queue of an agency, for which `officer` acts. `orders`: the contested
     orders, when filing. `text_sealed`: the person's words, the notice, or the reasons of a decision."""
 
     request_id: Name
-    objection_id: Name
+    appeal_id: Name
     case_id: Name
-    move: ObjectionMove
+    action: AppealMove
     party: PartyId
     officer: PartyId | None = None
     orders: tuple[Name, ...] = Field(default=(), max_length=64)
     text_sealed: Sealed | None = None
 
 
-class Objection(Stored):
-    """The state of an appeal. `through` is the channel it was filed through. `pending` still have to release, `confirmed` have
-    done so. `notice_sealed`: the text of the written notice. `applied` holds the newest request ids, so that a redelivery is
-    recognised."""
+class Appeal(Stored):
+    """The state of an appeal. `filed_through` is the channel it was filed through. `pending_parties` still have to release,
+    `confirmed_parties` have done so. `notice_sealed`: the text of the written notice. `applied` holds the newest request ids, so
+    that a redelivery is recognised."""
 
-    objection_id: Name
+    appeal_id: Name
     case_id: Name
-    state: ObjectionState
-    through: PartyId
-    lodged_at: Instant
+    state: AppealState
+    filed_through: PartyId
+    filed_at: Instant
     changed_at: Instant
     orders: tuple[Name, ...] = ()
     text_sealed: Sealed | None = None
-    noticed_at: Instant | None = None
+    notice_given_at: Instant | None = None
     notice_sealed: Sealed | None = None
     decided_at: Instant | None = None
     decided_by: PartyId | None = None
     reasons_sealed: Sealed | None = None
     released_at: Instant | None = None
-    propagated_at: Instant | None = None
-    pending: tuple[PartyId, ...] = Field(default=(), max_length=MOST_EXECUTORS)
-    confirmed: tuple[PartyId, ...] = Field(default=(), max_length=MOST_EXECUTORS)
+    completed_at: Instant | None = None
+    pending_parties: tuple[PartyId, ...] = Field(default=(), max_length=MOST_EXECUTORS)
+    confirmed_parties: tuple[PartyId, ...] = Field(default=(), max_length=MOST_EXECUTORS)
     applied: tuple[Name, ...] = Field(default=(), max_length=APPLIED_KEPT)
 
 
-class ObjectionTold(Stored):
+class AppealUpdate(Stored):
     """The notification of a party: the new state, its own orders that the appeal concerns, and the action it should take."""
 
     case_id: Name
-    objection_id: Name
-    state: ObjectionState
+    appeal_id: Name
+    state: AppealState
     orders: tuple[Name, ...] = ()
-    please: Please = "know"
+    requested_action: RequestedAction = "none"
 
 
-class ObjectionIn(Strict):
+class AppealIn(Strict):
     """The body that files an appeal: the person's own words, and the contested orders (none: all that are in force)."""
 
     text: str = Field(min_length=1, max_length=700)

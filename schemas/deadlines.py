@@ -1,4 +1,4 @@
-"""Deadlines of the law and the operator: as policy (`ClockRule`) and as they run in a case (`Clock`).
+"""Deadlines of the law and the operator: as policy (`DeadlineRule`) and as they run in a case (`Deadline`).
 
 Invariant: the code contains no length of time. A deadline in a case carries its own instants, so a changed policy does not move
 it. `(name, run)` names one run of a deadline within its case and is never used again.
@@ -18,7 +18,7 @@ from schemas.signals.submission import SignalKind
 
 Severity = Literal["critical", "high", "medium", "low"]
 CalendarKind = Literal["elapsed", "working"]
-ClockName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{1,47}$")]
+DeadlineName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{1,47}$")]
 Beginning = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Prefix of names of institutions, for example `bank-`."""
 HourMinute = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
@@ -80,7 +80,7 @@ class Escalation(Strict):
     after: Length
 
 
-class ClockRule(Strict):
+class DeadlineRule(Strict):
     """The rule of a deadline: length, legal basis, renewals, and the persons to notify when it ends.
 
     `calendar: working`: seconds, minutes and hours run in office hours only, and a last day off moves to the next working day
@@ -89,14 +89,14 @@ class ClockRule(Strict):
     elapsed time. `renewals: null`: no limit.
     """
 
-    name: ClockName
+    name: DeadlineName
     length: Length
     severity: Severity | None = None
     calendar: CalendarKind | None = None
     basis: str = Field(min_length=2, max_length=200)
     needs_confirmation: bool = True
     renewals: int | None = Field(default=0, ge=0)
-    tells: Annotated[tuple[PartyId, ...], Field(max_length=8)] = ()
+    notify: Annotated[tuple[PartyId, ...], Field(max_length=8)] = ()
     warn_before: Length | None = None
     escalate: Annotated[tuple[Escalation, ...], Field(max_length=3)] = ()
 
@@ -105,7 +105,7 @@ class ClockRule(Strict):
         return self.calendar == "working" or self.length.unit == "working_days"
 
     @model_validator(mode="after")
-    def _check_rule(self) -> ClockRule:
+    def _check_rule(self) -> DeadlineRule:
         if self.length.unit == "working_days" and self.calendar == "elapsed":
             raise ValueError(f"{self.name}: working_days require the working calendar, not elapsed time")
         self._warns()
@@ -147,18 +147,18 @@ class OfficeHours(Strict):
         return opens, closes
 
 
-class Clocks(Strict):
-    """The policy's section `clocks`. `duties`: kind of signal ->
+class Deadlines(Strict):
+    """The policy's section `deadlines`. `duties`: kind of signal ->
     the clocks that run for whoever reports it (Arts. 21 and 22: warn, block, report). `confirmed`: the clocks that run for those
     who reported a case once it is disposed of as confirmed -> whose, by how their names begin (none: all of them)."""
 
     office: OfficeHours = OfficeHours()
-    duties: dict[SignalKind, Annotated[tuple[ClockName, ...], Field(max_length=4)]] = {}
-    confirmed: dict[ClockName, Annotated[tuple[Beginning, ...], Field(max_length=32)]] = Field(default={}, max_length=4)
-    rules: Annotated[tuple[ClockRule, ...], Field(max_length=64)] = ()
+    duties: dict[SignalKind, Annotated[tuple[DeadlineName, ...], Field(max_length=4)]] = {}
+    confirmed: dict[DeadlineName, Annotated[tuple[Beginning, ...], Field(max_length=32)]] = Field(default={}, max_length=4)
+    rules: Annotated[tuple[DeadlineRule, ...], Field(max_length=64)] = ()
 
     @model_validator(mode="after")
-    def _each_once(self) -> Clocks:
+    def _each_once(self) -> Deadlines:
         severities_of: dict[str, set[str | None]] = {}
         for rule in self.rules:
             severities = severities_of.setdefault(rule.name, set())
@@ -176,15 +176,15 @@ class Clocks(Strict):
         return self
 
     @cached_property
-    def _by_name(self) -> dict[tuple[str, str | None], ClockRule]:
+    def _by_name(self) -> dict[tuple[str, str | None], DeadlineRule]:
         return {(rule.name, rule.severity): rule for rule in self.rules}
 
-    def rule(self, name: str, severity: str | None = None) -> ClockRule | None:
+    def rule(self, name: str, severity: str | None = None) -> DeadlineRule | None:
         """Returns the rule for the severity, else the general one; None if the policy has no such deadline."""
         return self._by_name.get((name, severity)) or self._by_name.get((name, None))
 
 
-class ClockState(StrEnum):
+class DeadlineState(StrEnum):
     """STOPPED: the duty was done, in time or late. FIRED: due and still outstanding. CANCELLED: the duty ended, or the deadline
     was restarted. `fired_at` records whether it fell due before its end."""
 
@@ -194,7 +194,7 @@ class ClockState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class ClockStep(StrEnum):
+class DeadlineStep(StrEnum):
     """The moments of a deadline in order. Each is a due moment of its own."""
 
     WARN = "warn"
@@ -211,7 +211,7 @@ class Rung(Stored):
     at: Instant
 
 
-class Clock(Stored):
+class Deadline(Stored):
     """A deadline of a case. `run` counts the runs of this name in the case; `about` is its object (an order, an institution).
 
     `step` falls due next, at `next_at`; both are None if nothing more falls due. `late`: whether the act that stopped it came
@@ -220,16 +220,16 @@ class Clock(Stored):
     if an institution owes it, or nobody.
     """
 
-    name: ClockName
+    name: DeadlineName
     run: int = Field(ge=1)
     about: Name | None = None
     severity: Severity | None = None
-    state: ClockState
+    state: DeadlineState
     started_at: Instant
     due_at: Instant
     warn_at: Instant | None = None
     escalations: tuple[Rung, ...] = Field(default=(), max_length=3)
-    step: ClockStep | None = None
+    step: DeadlineStep | None = None
     next_at: Instant | None = None
     fired_at: Instant | None = None
     stopped_at: Instant | None = None
@@ -241,6 +241,6 @@ class Clock(Stored):
 class Due(Stored):
     """A due moment of a deadline: `step` of `run` of `name`. The timekeeper requests it."""
 
-    clock: ClockName
+    deadline: DeadlineName
     run: int = Field(ge=1)
-    step: ClockStep
+    step: DeadlineStep

@@ -1,7 +1,7 @@
-"""Dissuasion tasks (劝阻): a person is about to lose money, and everyone who can reach the person is asked to (Art. 22).
+"""Dissuasions (劝阻): a person is about to lose money, and everyone who can reach the person is asked to (Art. 22).
 
-Invariant: one party at a time works on a task, so that a frightened person does not get three calls. Statements are sealed in the
-context `task_id/attempt_id`.
+Invariant: one party at a time works on a dissuasion, so that a frightened person does not get three calls. Statements are sealed
+in the context `dissuasion_id/attempt_id`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from schemas.signals.subjects import Named, Subject
 MOST_REACH, ATTEMPTS_KEPT = 8, 16
 
 
-class TaskState(StrEnum):
+class DissuasionState(StrEnum):
     """OPEN: every recipient who can reach the person was asked. TAKEN: one of them works on it."""
 
     OPEN = "open"
@@ -29,14 +29,14 @@ class TaskState(StrEnum):
     CANCELLED = "cancelled"
 
 
-OVER = frozenset({TaskState.DISSUADED, TaskState.NOT_DISSUADED, TaskState.CANCELLED})
+OVER = frozenset({DissuasionState.DISSUADED, DissuasionState.NOT_DISSUADED, DissuasionState.CANCELLED})
 
 
-class TaskEventKind(StrEnum):
+class DissuasionEventKind(StrEnum):
     ASK = "ask"
     TAKE = "take"
     GIVE_BACK = "give_back"
-    TRY = "try"
+    ATTEMPT = "attempt"
     SUCCEED = "succeed"
     GIVE_UP = "give_up"
     CANCEL = "cancel"
@@ -59,8 +59,8 @@ class Result(StrEnum):
     NOT_REACHED = "not_reached"
 
 
-class TaskEnd(StrEnum):
-    """Reason why a task ended. PAID: the person paid before, or in spite of it."""
+class DissuasionEnd(StrEnum):
+    """Reason why a dissuasion ended. PAID: the person paid before, or in spite of it."""
 
     DISSUADED = "dissuaded"
     PAID = "paid"
@@ -73,81 +73,81 @@ class Reach(Stored):
     """A party that can reach the person, and its channel."""
 
     party: PartyId
-    way: Way
+    party_type: Way
 
 
 class Attempt(Stored):
-    """One attempt. `caller_sealed`: the speaker; `said_sealed`: the content."""
+    """One attempt. `caller_sealed`: the speaker; `conversation_sealed`: the content."""
 
     attempt_id: Name
     party: PartyId
-    way: Way
+    party_type: Way
     channel: Channel
     at: Instant
     done_at: EventTime
     result: Result
     caller_sealed: SealedLine | None = None
-    said_sealed: SealedText | None = None
+    conversation_sealed: SealedText | None = None
 
 
-class Task(Stored):
-    """The whole task. `tries` counts all attempts, `attempts` holds the newest, `missed` counts how often its deadline ended.
-    `saved_minor` is the amount that the person did not pay."""
+class Dissuasion(Stored):
+    """The whole dissuasion. `attempt_count` counts all attempts, `attempts` holds the newest, `missed_deadlines` counts how often
+    its deadline ended. `prevented_loss_minor` is the amount that the person did not pay."""
 
-    task_id: Name
+    dissuasion_id: Name
     case_id: Name
     agency: PartyId
     person: Subject
-    reach: tuple[Reach, ...] = Field(min_length=1, max_length=MOST_REACH)
-    state: TaskState
+    reachable_by: tuple[Reach, ...] = Field(min_length=1, max_length=MOST_REACH)
+    state: DissuasionState
     opened_at: Instant
     changed_at: Instant
     taken_by: PartyId | None = None
     taken_at: Instant | None = None
-    first_tried_at: Instant | None = None
-    tries: int = 0
+    first_attempt_at: Instant | None = None
+    attempt_count: int = 0
     attempts: tuple[Attempt, ...] = Field(default=(), max_length=ATTEMPTS_KEPT)
-    missed: int = 0
-    outcome: TaskEnd | None = None
-    saved_minor: AmountMinor | None = None
+    missed_deadlines: int = 0
+    outcome: DissuasionEnd | None = None
+    prevented_loss_minor: AmountMinor | None = None
     currency: Currency | None = None
     ended_at: Instant | None = None
 
 
-class TaskDraft(Stored):
-    """A new task: `person` is the victim, `reach` the parties that can reach the person, the nearest first."""
+class DissuasionDraft(Stored):
+    """A new dissuasion: `person` is the victim, `reachable_by` the parties that can reach the person, the nearest first."""
 
-    task_id: Name
+    dissuasion_id: Name
     case_id: Name
     agency: PartyId
     person: Subject
-    reach: tuple[Reach, ...] = Field(min_length=1, max_length=MOST_REACH)
+    reachable_by: tuple[Reach, ...] = Field(min_length=1, max_length=MOST_REACH)
 
 
-class TaskEvent(Stored):
-    """An event of one task. `event_id` is the action's id. `attempt` describes a try or a success. `unit`: the unit that an
+class DissuasionEvent(Stored):
+    """An event of one dissuasion. `event_id` is the action's id. `attempt` describes a try or a success. `unit`: the unit that an
     officer acts for, from the token (a police station reaches people as a unit)."""
 
     event_id: Name
-    task_id: Name
-    kind: TaskEventKind
+    dissuasion_id: Name
+    kind: DissuasionEventKind
     unit: PartyId | None = None
-    draft: TaskDraft | None = None
+    draft: DissuasionDraft | None = None
     attempt: Attempt | None = None
-    outcome: TaskEnd | None = None
-    saved_minor: AmountMinor | None = None
+    outcome: DissuasionEnd | None = None
+    prevented_loss_minor: AmountMinor | None = None
     currency: Currency | None = None
 
 
 class AttemptIn(Strict):
-    """The body that reports an attempt. `caller` and `said` are sealed before they leave the gateway."""
+    """The body that reports an attempt. `caller` and `conversation` are sealed before they leave the gateway."""
 
     channel: Channel
     done_at: EventTime
     result: Literal["convinced", "not_convinced", "hung_up", "not_reached"]
     caller: str | None = Field(default=None, min_length=1, max_length=120)
-    said: str | None = Field(default=None, min_length=1, max_length=700)
-    saved_minor: AmountMinor | None = None
+    conversation: str | None = Field(default=None, min_length=1, max_length=700)
+    prevented_loss_minor: AmountMinor | None = None
     currency: CurrencyIn = "CNY"
 
 
@@ -155,32 +155,32 @@ class ReachIn(Strict):
     """A party that can reach the person, and its channel."""
 
     party: PartyId
-    way: Way
+    party_type: Way
 
 
-class TaskIn(Strict):
+class DissuasionIn(Strict):
     """The body that asks for dissuasion: the person, and the parties that can reach the person, the nearest first. `person` is
     sealed before it leaves the gateway. `revision`: the revision of the case that the officer saw."""
 
     person: Named
-    reach: Annotated[tuple[ReachIn, ...], Field(min_length=1), AtMost(MOST_REACH)]
+    reachable_by: Annotated[tuple[ReachIn, ...], Field(min_length=1), AtMost(MOST_REACH)]
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        if len({reach.party for reach in self.reach}) < len(self.reach):
-            raise ValueError("a party may occur only once in 'reach'")
+        if len({reach.party for reach in self.reachable_by}) < len(self.reachable_by):
+            raise ValueError("a party may occur only once in 'reachable_by'")
         return self
 
 
 class GiveUpIn(Strict):
-    """The body that ends a task without success: the reason."""
+    """The body that ends a dissuasion without success: the reason."""
 
     outcome: Literal["paid", "not_reached", "insisted", "not_at_risk"]
 
 
 class CancelIn(Strict):
-    """The body that cancels a task."""
+    """The body that cancels a dissuasion."""
 
     outcome: Literal["paid", "not_reached", "insisted", "not_at_risk"] = "not_at_risk"
     revision: int | None = Field(default=None, ge=1, le=2**53)

@@ -21,18 +21,18 @@ class Feedback(Stored):
     """The outcome of a signal for its sender. A later one replaces it. All members but `duplicate_of` are of its case.
 
     `signal_id` is None for all signals of the sender that the case no longer lists. `duplicate_of` is an earlier signal of the
-    same sender. `corroborated_by` counts other institutions. `acts`: kinds of executed orders and measures. `saved_minor`: the
-    amount stopped in the case, by currency; signals of one case share it, so never add it up.
+    same sender. `corroborated_by` counts other institutions. `actions_taken`: kinds of executed orders and measures.
+    `prevented_loss_minor`: the amount stopped in the case, by currency; signals of one case share it, so never add it up.
     """
 
     case_id: Name | None = None
     signal_id: Name | None = None
     duplicate_of: Name | None = None
     corroborated_by: int = 0
-    seen: bool = False
-    acts: tuple[Name, ...] = Field(default=(), max_length=MOST_ACTS)
+    reviewed: bool = False
+    actions_taken: tuple[Name, ...] = Field(default=(), max_length=MOST_ACTS)
     outcome: Disposition | None = None
-    saved_minor: dict[Currency, AmountMinor] = {}
+    prevented_loss_minor: dict[Currency, AmountMinor] = {}
 
 
 class EarlyWarning(Stored):
@@ -44,29 +44,30 @@ class EarlyWarning(Stored):
     subject_kind: IndicatorKind
     kinds: tuple[SignalKind, ...]
     severity: Name
-    others: int = Field(ge=1)
+    other_institutions: int = Field(ge=1)
     signals: tuple[Name, ...] = Field(default=(), max_length=200)
 
 
-class Undo(Stored):
-    """An action and its reversal: at once, or when the agency orders it (`after_order`). `amount_minor`: None means all."""
+class ReversalRequest(Stored):
+    """An action and its reversal: at once, or when the agency orders it (`requires_order`). `amount_minor`: None means all."""
 
     order_id: Name | None
-    did: Name
-    undo: Name
-    after_order: bool
+    action: Name
+    reversal: Name
+    requires_order: bool
     amount_minor: AmountMinor | None = None
     currency: Currency | None = None
 
 
-class TakenBack(Stored):
-    """A signal about a subject was corrected or retracted. `others` institutions still report it. `undo`: the recipient's actions
-    to reverse. `proposed`: for the agency, all releases that follow. The recipient answers with a receipt."""
+class RetractionNotice(Stored):
+    """A signal about a subject was corrected or retracted. `other_institutions` institutions still report it. `reversals`: the
+    recipient's actions to reverse. `proposed_orders`: for the agency, all releases that follow. The recipient answers with a
+    receipt."""
 
     case_id: Name
     subject: Name
     change: Literal["correction", "retraction"]
-    others: int
-    undo: tuple[Undo, ...] = ()
-    proposed: tuple[Undo, ...] = ()
-    needs_receipt: bool = True
+    other_institutions: int
+    reversals: tuple[ReversalRequest, ...] = ()
+    proposed_orders: tuple[ReversalRequest, ...] = ()
+    requires_acknowledgement: bool = True

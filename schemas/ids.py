@@ -1,4 +1,4 @@
-"""Ids of orders, dissuasion tasks and appeals. Each contains its case.
+"""Ids of orders, dissuasions and appeals. Each contains its case.
 
 Invariant: no view has to look up the case of an id, and the same action always makes the same id.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Literal
 
-Form = Literal["ord", "task", "obj"]
+Form = Literal["ord", "dissuasion", "obj"]
 ORDER: Form = "ord"
-TASK: Form = "task"
-OBJECTION: Form = "obj"
+DISSUASION: Form = "dissuasion"
+APPEAL: Form = "obj"
 _CASE, _LONGEST = "case-", 160
 
 

@@ -60,18 +60,18 @@ HOLD_MONEY = frozenset({Blocked.PAYMENT, Blocked.ACCOUNT, Blocked.CARD})
 
 
 class Measure(Stored):
-    """`done_at` is the time that the institution gives, `at` the LogAppendTime. `late`: after its deadline; `done_late`: after
-    its deadline even by the institution's own time. `reference_sealed`: the agency's number of the report."""
+    """`done_at` is the time that the institution gives, `recorded_at` the LogAppendTime. `late`: after its deadline; `done_late`:
+    after its deadline even by the institution's own time. `agency_reference_sealed`: the agency's number of the report."""
 
     measure_id: Name
     institution: PartyId
     kind: MeasureKind
     done_at: EventTime
-    at: Instant
+    recorded_at: Instant
     signal_id: Name | None = None
     channel: Channel | None = None
     reaction: Reaction | None = None
-    what: Blocked | None = None
+    target: Blocked | None = None
     amount_minor: AmountMinor | None = None
     currency: Currency | None = None
     until: Instant | None = None
@@ -79,7 +79,7 @@ class Measure(Stored):
     note_sealed: SealedText | None = None
     late: bool = False
     done_late: bool = False
-    reference_sealed: SealedLine | None = None
+    agency_reference_sealed: SealedLine | None = None
 
 
 class _MeasureIn(Strict):
@@ -103,15 +103,15 @@ class BlockedIn(_MeasureIn):
     """A block: its object, the amount held, and its end (None: until further notice)."""
 
     kind: Literal["blocked"]
-    what: Blocked
+    target: Blocked
     amount: Amount | None = None
     until: EventTime | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.amount is not None and self.what not in HOLD_MONEY:
-            raise ValueError(f"a blocked {self.what.value} holds no money; remove 'amount'")
-        if self.what is Blocked.PAYMENT and self.amount is None:
+        if self.amount is not None and self.target not in HOLD_MONEY:
+            raise ValueError(f"a blocked {self.target.value} holds no money; remove 'amount'")
+        if self.target is Blocked.PAYMENT and self.amount is None:
             raise ValueError("a blocked payment requires the amount held in 'amount'")
         if self.until is not None and self.until <= self.done_at:
             raise ValueError("'until' must be after 'done_at'")
@@ -123,7 +123,7 @@ class ReportedIn(_MeasureIn):
 
     kind: Literal["reported"]
     reported_to: PartyId
-    number: Reference | None = None
+    agency_reference: Reference | None = None
 
 
 MeasureIn = Annotated[WarnedIn | BlockedIn | ReportedIn, Field(discriminator="kind")]

@@ -22,16 +22,16 @@ class TrailRules(Strict):
     """How far money is followed; an operator's numbers.
 
     `match_window_s`: how far apart two institutions may report one transfer; `max_depth`: accounts after the victim's;
-    `max_fan_out`: payees of one account, the largest ones; `most_transfers`: read in all, the earliest. Search limits:
-    `most_accounts` in all, `most_cases` of one account (those with the newest signals) and twelve times that in all.
+    `max_fan_out`: payees of one account, the largest ones; `max_transfers`: read in all, the earliest. Search limits:
+    `max_accounts` in all, `max_cases` of one account (those with the newest signals) and twelve times that in all.
     """
 
     match_window_s: int = Field(default=600, ge=0, le=86_400)
     max_depth: int = Field(default=6, ge=1, le=64)
     max_fan_out: int = Field(default=20, ge=1, le=1000)
-    most_transfers: int = Field(default=5000, ge=1, le=100_000)
-    most_accounts: int = Field(default=60, ge=1, le=1000)
-    most_cases: int = Field(default=8, ge=1, le=100)
+    max_transfers: int = Field(default=5000, ge=1, le=100_000)
+    max_accounts: int = Field(default=60, ge=1, le=1000)
+    max_cases: int = Field(default=8, ge=1, le=100)
 
 
 class TransferReport(Stored):
@@ -83,15 +83,15 @@ class Hop(Stored):
 
 
 class Stop(Stored):
-    """An account on the trail. Of the loss, `arrived_minor` came in, `went_on_minor` left by reports, `unexplained_minor` left
+    """An account on the trail. Of the loss, `received_minor` came in, `forwarded_minor` left by reports, `unexplained_minor` left
     without a report, `remaining_minor` is there. The first is the sum of the others. Money that comes twice arrives twice."""
 
     account: Name
     depth: int
     first_at: EventTime
     last_at: EventTime
-    arrived_minor: int
-    went_on_minor: int
+    received_minor: int
+    forwarded_minor: int
     unexplained_minor: int
     remaining_minor: int
 
@@ -99,7 +99,7 @@ class Stop(Stored):
 class Cut(Stored):
     """Money that moved past a bound and was not followed."""
 
-    bound: Bound
+    limit: Bound
     payer: Name
     payee: Name
     transfers: int

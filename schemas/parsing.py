@@ -148,4 +148,4 @@ def check_depth(raw: bytes, limit: int) -> None:
         return
     brackets = _TEXT.sub(b"", raw).translate(None, _NO_BRACKETS)
     if any(depth > limit for depth in accumulate(map(_STEP.__getitem__, brackets))):
-        raise Refused("too-deep", f"the JSON may be nested at most {limit} levels deep")
+        raise Refused("json-too-deep", f"the JSON may be nested at most {limit} levels deep")

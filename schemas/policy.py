@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.common import AmountMinor, PartyId, Region, Strict
-from schemas.deadlines import Clocks
+from schemas.deadlines import Deadlines
 from schemas.deadlines import Severity as Severity
 from schemas.money_trail import TrailRules
 from schemas.orders.policy import OrderRules
@@ -91,13 +91,14 @@ class Rules(Strict):
 
 
 class Flows(Strict):
-    """Parameters of the transfer rules. `window_s`: how far apart two transfers may be to belong together; `permille_lost`: how
-    much less may leave than came in and still count as the same money; `victim_apart_s`: closer events of a victim count as one.
+    """Parameters of the transfer rules. `window_s`: how far apart two transfers may be to belong together; `max_loss_permille`:
+    how much less may leave than came in and still count as the same money; `victim_window_s`: closer events of a victim count as
+    one.
     """
 
     window_s: int = Field(default=86_400, ge=60)
-    permille_lost: int = Field(default=50, ge=0, le=500)
-    victim_apart_s: int = Field(default=86_400, ge=60)
+    max_loss_permille: int = Field(default=50, ge=0, le=500)
+    victim_window_s: int = Field(default=86_400, ge=60)
 
 
 Article = Literal[10, 17, 20, 21, 22, 48]
@@ -108,8 +109,8 @@ class RouteRule(Strict):
     """The agency for a kind: the county's unit or the city's, and the article that assigns it.
 
     `from_score`: the lowest score (None: the case threshold); `always`: any score, because leads of organized crime go to public
-    security at once (Art. 17). `touches`: only with a suspect of one of these kinds; `regions`: only for signals of these. The
-    first rule of a kind names the agency in charge, the others get linked copies.
+    security at once (Art. 17). `indicator_kinds`: only with a suspect of one of these kinds; `regions`: only for signals of
+    these. The first rule of a kind names the agency in charge, the others get linked copies.
     """
 
     agency: PartyId
@@ -117,7 +118,7 @@ class RouteRule(Strict):
     article: Article | None = None
     from_score: Points | None = None
     always: bool = False
-    touches: Annotated[tuple[IndicatorKind, ...], Field(max_length=16)] = ()
+    indicator_kinds: Annotated[tuple[IndicatorKind, ...], Field(max_length=16)] = ()
     regions: Annotated[tuple[Region, ...], Field(max_length=64)] = ()
 
     @model_validator(mode="after")
@@ -129,7 +130,7 @@ class RouteRule(Strict):
     @property
     def narrow(self) -> bool:
         """Whether the route excludes some cases of its kind."""
-        return self.from_score is not None or bool(self.touches) or bool(self.regions)
+        return self.from_score is not None or bool(self.indicator_kinds) or bool(self.regions)
 
 
 class LowTrust(Strict):
@@ -137,13 +138,13 @@ class LowTrust(Strict):
     first agency of its kind in spite of that, at the end of the queue."""
 
     percent: int = Field(default=50, ge=0, le=100)
-    most: int = Field(default=30, ge=0, le=100)
+    max_points: int = Field(default=30, ge=0, le=100)
     opens_cases: bool = True
 
 
 class Leases(Strict):
     default_s: int = Field(default=900, ge=1)
-    longest_s: int = Field(default=3600, ge=1)
+    max_s: int = Field(default=3600, ge=1)
 
 
 class Keep(Strict):
@@ -187,13 +188,13 @@ class Policy(Strict):
     flows: Flows = Flows()
     hubs: Hubs = Hubs()
     rules: Rules
-    case_from: int = Field(ge=0, le=100)
+    case_threshold: int = Field(ge=0, le=100)
     severities: dict[Severity, int]
     routes: dict[SignalKind, Annotated[tuple[RouteRule, ...], Field(max_length=16)]]
     low_trust: LowTrust = LowTrust()
     leases: Leases = Leases()
-    keep: Keep = Keep()
-    clocks: Clocks = Clocks()
+    retention: Keep = Keep()
+    deadlines: Deadlines = Deadlines()
     orders: OrderRules = OrderRules()
     trail: TrailRules = TrailRules()
     placeholders: Listed = {}
@@ -205,31 +206,33 @@ class Policy(Strict):
             raise ValueError(f"routes: no agency for {', '.join(missing)}; every kind requires one")
         for kind, rules in self.routes.items():
             if rules[0].narrow:
-                message = "the first agency receives every case, so it cannot have from_score, touches or regions"
+                message = "the first agency receives every case, so it cannot have from_score, indicator_kinds or regions"
                 raise ValueError(f"routes.{kind.value}: {message}")
             if unknown := sorted({region for rule in rules for region in rule.regions} - {*self.counties, self.city}):
                 raise ValueError(f"routes.{kind.value}: {', '.join(unknown)} is neither the city nor one of its counties")
-        clock_names = {rule.name for rule in self.clocks.rules}
-        if unknown := sorted(set(self.orders.clock_names()) - clock_names):
+        deadline_names = {rule.name for rule in self.deadlines.rules}
+        if unknown := sorted(set(self.orders.deadline_names()) - deadline_names):
             raise ValueError(f"orders: there is no deadline {', '.join(unknown)}; an order without its deadline would never end")
-        if steep := sorted({rule.name for rule in self.clocks.rules if rule.escalate and rule.name in self.orders.notices}):
+        if steep := sorted({rule.name for rule in self.deadlines.rules if rule.escalate and rule.name in self.orders.notices}):
             raise ValueError(f"clocks: {', '.join(steep)} is a waiting period that nobody can miss; remove its escalate")
         self._times()
         return self
 
     def _times(self) -> None:
-        kept_s = self.keep.sightings_days * 86_400
+        kept_s = self.retention.sightings_days * 86_400
         if self.window_s > kept_s:
-            raise ValueError("window_s exceeds keep.sightings_days, so sightings would expire before they count")
-        if self.low_trust.most >= self.case_from:
-            raise ValueError("low_trust.most reaches case_from, so a tip alone would open a case like a signal of an institution")
+            raise ValueError("window_s exceeds retention.sightings_days, so sightings would expire before they count")
+        if self.low_trust.max_points >= self.case_threshold:
+            raise ValueError(
+                "low_trust.max_points reaches case_from, so a tip alone would open a case like a signal of an institution"
+            )
         for name, needed_s in (("flows.window_s", self.flows.window_s), ("rules.pass_through", self.passing_s)):
             if needed_s > kept_s:
-                raise ValueError(f"{name} exceeds keep.sightings_days, so transfers would expire before they count")
-        if max(self.flows.victim_apart_s, self.contact_s) > self.keep.victims_days * 86_400:
-            raise ValueError("flows.victim_apart_s and rules.contact must not exceed keep.victims_days")
-        if self.leases.default_s > self.leases.longest_s:
-            raise ValueError("leases.default_s exceeds leases.longest_s")
+                raise ValueError(f"{name} exceeds retention.sightings_days, so transfers would expire before they count")
+        if max(self.flows.victim_window_s, self.contact_s) > self.retention.victims_days * 86_400:
+            raise ValueError("flows.victim_window_s and rules.contact must not exceed retention.victims_days")
+        if self.leases.default_s > self.leases.max_s:
+            raise ValueError("leases.default_s exceeds leases.max_s")
 
     @cached_property
     def passing_s(self) -> int:

@@ -23,12 +23,12 @@ NOTICED: frozenset[ReturnRule] = frozenset({"pro_rata"})
 
 
 class Frozen(Stored):
-    """The money to return. `notice_ends_at`: when the public notice ends; None: no notice was given."""
+    """The money to return. `public_notice_ends_at`: when the public notice ends; None: no notice was given."""
 
     account: Name
     balance_minor: AmountMinor
     currency: Currency
-    notice_ends_at: Instant | None = None
+    public_notice_ends_at: Instant | None = None
 
 
 class Payment(Stored):
@@ -60,15 +60,15 @@ class Step(Stored):
 
 
 class Refund(Stored):
-    """The proposal. `left_minor` cannot be assigned and stays frozen. A return that requires a notice is not `payable` before the
-    notice ends; until then these are the shares that the notice shows."""
+    """The proposal. `undistributed_minor` cannot be assigned and stays frozen. A return that requires a notice is not `payable`
+    before the notice ends; until then these are the shares that the notice shows."""
 
     account: Name
     currency: Currency
     balance_minor: int
     rule: RefundRule
     shares: tuple[Share, ...] = Field(max_length=MOST_PAYMENTS)
-    left_minor: int
+    undistributed_minor: int
     payable: bool
     steps: tuple[Step, ...]
 
@@ -119,10 +119,10 @@ SAID: dict[str, tuple[str, str]] = {
         "the traced total {traced_minor} exceeds the balance of {balance_minor}, so a direct return by payment does not apply",
     ),
     "by_time": (
-        "按时间顺序先进先出：最后汇入者的资金仍在账户内。此笔 {amount_minor}，计入 {counted_minor}，尚余 {left_minor}",
+        "按时间顺序先进先出：最后汇入者的资金仍在账户内。此笔 {amount_minor}，计入 {counted_minor}，尚余 {undistributed_minor}",
         (
             "by time, first in, first out: the latest money is still on the account. Of this payment of "
-            "{amount_minor}, {counted_minor} counts, and {left_minor} remains"
+            "{amount_minor}, {counted_minor} counts, and {undistributed_minor} remains"
         ),
     ),
     "no_time": (
@@ -130,8 +130,8 @@ SAID: dict[str, tuple[str, str]] = {
         "{payments} payment(s) have no time, so a return by time does not apply",
     ),
     "same_time": (
-        "{payers} 名汇款人在同一时刻汇入 {amount_minor}，而可计入的仅余 {left_minor}，时间不能区分",
-        "{payers} payers paid {amount_minor} at one instant and {left_minor} remains: time cannot separate them",
+        "{payers} 名汇款人在同一时刻汇入 {amount_minor}，而可计入的仅余 {undistributed_minor}，时间不能区分",
+        "{payers} payers paid {amount_minor} at one instant and {undistributed_minor} remains: time cannot separate them",
     ),
     "pro_rata": (
         "按比例返还：余额 {balance_minor} 除以汇款总额 {paid_minor}",
@@ -149,8 +149,11 @@ SAID: dict[str, tuple[str, str]] = {
         "按比例返还须先公告，公告期满后方可支付",
         "a pro rata return requires a public notice and may be paid only after the notice has ended",
     ),
-    "notice_ended": ("公告期已满", "the notice period has ended"),
-    "left": ("余 {left_minor} 不能归于任何汇款人，继续冻结", ("{left_minor} cannot be assigned to any payer and stays frozen")),
+    "public_notice_ended": ("公告期已满", "the notice period has ended"),
+    "undistributed": (
+        "余 {undistributed_minor} 不能归于任何汇款人，继续冻结",
+        ("{undistributed_minor} cannot be assigned to any payer and stays frozen"),
+    ),
 }
 """Step -> its sentence in Chinese and English; `{name}` stands for a figure."""
 

@@ -155,7 +155,7 @@ class CaseCore(Stored):
     institutions: tuple[PartyId, ...] = ()
 
 
-class ClockFigures(Stored):
+class DeadlineFigures(Stored):
     """One run of a duty's deadline. `party` has owed it since its start. `late`: the act that stopped it was late."""
 
     name: Name
@@ -191,7 +191,7 @@ class MeasureFigures(Stored):
     measure_id: Name
     institution: PartyId
     kind: Name
-    at: Instant
+    recorded_at: Instant
     amount_minor: AmountMinor | None = None
     currency: Currency | None = None
 
@@ -201,8 +201,8 @@ class CampaignFigures(Stored):
 
     campaign_id: Name
     institution: PartyId
-    at: Instant
-    reached: int = Field(ge=0, le=10**9)
+    held_at: Instant
+    people_reached: int = Field(ge=0, le=10**9)
     withdrawn: bool = False
 
 
@@ -216,7 +216,7 @@ class DataFigures(Stored):
     request_id: Name
     unit: Name
     due_at: Instant
-    handed_in_at: Instant | None = None
+    submitted_at: Instant | None = None
     finding: Finding | None = None
     withdrawn: bool = False
 
@@ -224,8 +224,8 @@ class DataFigures(Stored):
 class Figures(Stored):
     """Countable parts at one moment. A fact contains only those that it changed."""
 
-    core: CaseCore | None = None
-    clocks: tuple[ClockFigures, ...] = ()
+    case: CaseCore | None = None
+    deadlines: tuple[DeadlineFigures, ...] = ()
     orders: tuple[OrderFigures, ...] = ()
     measures: tuple[MeasureFigures, ...] = ()
     campaigns: tuple[CampaignFigures, ...] = ()
@@ -248,14 +248,14 @@ class Percentiles(Stored):
 
 
 class CardRow(Stored):
-    """The figures of one party, or the total. `hidden` figures appear in none of the others. A missing ratio or time has no data
-    or depends on a hidden figure."""
+    """The figures of one party, or the total. `suppressed` figures appear in none of the others. A missing ratio or time has no
+    data or depends on a hidden figure."""
 
     party: str
     counts: dict[str, int]
-    hidden: tuple[str, ...] = ()
+    suppressed: tuple[str, ...] = ()
     permille: dict[str, int] = {}
-    times: dict[str, Percentiles] = {}
+    durations: dict[str, Percentiles] = {}
 
 
 class Scorecard(Stored):
@@ -272,7 +272,7 @@ class Scorecard(Stored):
 class Rank(Stored):
     """The rank of a party by one figure; equal values share it."""
 
-    place: int
+    rank: int
     party: str
     value: int
 

@@ -5,7 +5,7 @@ Invariant: it depends on httpx and pydantic only and on nothing else of this pro
 """
 
 from .backoff import Backoff
-from .case_work import Measure, Order, Task
+from .case_work import Dissuasion, Measure, Order
 from .client import AsyncClient, Client
 from .errors import (
     ClientError,
@@ -20,7 +20,7 @@ from .errors import (
     Unauthenticated,
     Unavailable,
 )
-from .inbox import Notice, Page
+from .inbox import Notification, Page
 from .models import Advisory, Answer, Feedback, Outcome, Receipt
 from .sansio import Patience
 from .signals import Amount, Indicator, Signal
@@ -35,6 +35,7 @@ __all__ = [
     "BadWebhook",
     "Client",
     "ClientError",
+    "Dissuasion",
     "Fault",
     "Feedback",
     "Forbidden",
@@ -42,7 +43,7 @@ __all__ = [
     "InvalidSignal",
     "Measure",
     "NotFound",
-    "Notice",
+    "Notification",
     "Order",
     "Outcome",
     "Page",
@@ -52,7 +53,6 @@ __all__ = [
     "ReferenceReused",
     "Signal",
     "StillPending",
-    "Task",
     "TooLarge",
     "Unauthenticated",
     "Unavailable",

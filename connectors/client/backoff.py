@@ -11,14 +11,14 @@ from email.utils import parsedate_to_datetime
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """`first_s` doubles with each try up to `longest_s`; the wait is a random share of it, so that senders spread out."""
+    """`first_s` doubles with each try up to `max_s`; the wait is a random share of it, so that senders spread out."""
 
     first_s: float = 0.2
     longest_s: float = 15.0
     uniform: Callable[[float, float], float] = field(default=random.uniform)
 
     def wait_s(self, tries: int, retry_after_s: float | None = None) -> float:
-        """Returns the wait after the `tries`-th failure (from 1)."""
+        """Returns the wait after the `attempt_count`-th failure (from 1)."""
         span = min(self.longest_s, self.first_s * 2.0 ** min(tries - 1, 16))
         jittered = self.uniform(span / 2, span)
         return jittered if retry_after_s is None else max(jittered, retry_after_s + self.uniform(0, span / 4))

@@ -21,7 +21,7 @@ from .sansio import Patience, Reply, Request, Steps, ask, is_for_later
 BATCH_PATH = "/v1/signals/batch"
 NDJSON = "application/x-ndjson"
 _TOO_MUCH = ("too-many-lines", "body-too-large")
-_NOT_TAKEN = ("in-flight", "overloaded", "keys-unavailable", *_TOO_MUCH)
+_NOT_TAKEN = ("request-in-progress", "overloaded", "keys-unavailable", *_TOO_MUCH)
 """Problems after which the log contains nothing of this attempt, according to docs/reference/errors.md."""
 _SPLIT = "too large for one request"
 _GZIP_FROM_BYTES = 1024

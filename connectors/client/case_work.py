@@ -1,4 +1,4 @@
-"""Work of an institution on cases, as steps: measures on a signal, answers to an order, work on a dissuasion task.
+"""Work of an institution on cases, as steps: measures on a signal, answers to an order, work on a dissuasion.
 
 Invariant: a call returns when the log has decided it, and is repeated only under the same key, so it counts once.
 """
@@ -25,7 +25,7 @@ class Measure(Told):
     measure_id: str
     case_id: str
     kind: str
-    at: AwareDatetime
+    recorded_at: AwareDatetime
     late: bool
     done_late: bool
 
@@ -40,8 +40,8 @@ class Verify(Told):
 
 
 class Order(Told):
-    """An order to you. `moves`: the possible `result`s now. Nothing may be paid back before `notice_until`. `part`: it releases
-    `amount_minor` of the hold of the order `of`, and the rest stays held."""
+    """An order to you. `allowed_transitions`: the possible `result`s now. Nothing may be paid back before `public_notice_until`.
+    `partial`: it releases `amount_minor` of the hold of the order `related_order_id`, and the rest stays held."""
 
     order_id: str
     case_id: str
@@ -53,15 +53,15 @@ class Order(Told):
     verify_fields: Sequence[str] = ()
     amount_minor: int | None = None
     currency: str | None = None
-    of: str | None = None
+    related_order_id: str | None = None
     text: str | None = None
     answer_by: AwareDatetime | None = None
     valid_until: AwareDatetime | None = None
     method: str | None = None
-    notice_until: AwareDatetime | None = None
-    part: bool = False
+    public_notice_until: AwareDatetime | None = None
+    partial: bool = False
     held_minor: int = 0
-    moves: Sequence[str] = ()
+    allowed_transitions: Sequence[str] = ()
 
 
 class Person(Told):
@@ -69,18 +69,18 @@ class Person(Told):
     value: str | None = None
 
 
-class Task(Told):
-    """A dissuasion task. `taken`: somebody works on it; you do if `taken_by` is present."""
+class Dissuasion(Told):
+    """A dissuasion. `taken`: somebody works on it; you do if `taken_by` is present."""
 
-    task_id: str
+    dissuasion_id: str
     case_id: str
     state: str
     person: Person
     taken: bool
     taken_by: str | None = None
-    tries: int = 0
+    attempt_count: int = 0
     outcome: str | None = None
-    moves: Sequence[str] = ()
+    allowed_transitions: Sequence[str] = ()
 
 
 class _Measured(Told):
@@ -104,15 +104,15 @@ def answer(order_id: str, body: Mapping[str, Any], key: str | None, patience: Pa
     return (yield from _post_body(Order, f"/v1/orders/{_quote_id(order_id)}/answers", body, key or str(uuid4()), patience))
 
 
-def task(task_id: str, patience: Patience) -> Steps[Task]:
-    reply = yield from until_answered(Request("GET", f"/v1/tasks/{_quote_id(task_id)}"), patience)
-    return model_of(Task, reply)
+def dissuasion(dissuasion_id: str, patience: Patience) -> Steps[Dissuasion]:
+    reply = yield from until_answered(Request("GET", f"/v1/dissuasions/{_quote_id(dissuasion_id)}"), patience)
+    return model_of(Dissuasion, reply)
 
 
-def work(task_id: str, what: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Task]:
-    """`what`: take, give-back, tries, give-up."""
-    path = f"/v1/tasks/{_quote_id(task_id)}/{_quote_id(what)}"
-    return (yield from _post_body(Task, path, body, key or str(uuid4()), patience))
+def work(dissuasion_id: str, what: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Dissuasion]:
+    """`what`: take, give-back, attempts, give-up."""
+    path = f"/v1/dissuasions/{_quote_id(dissuasion_id)}/{_quote_id(what)}"
+    return (yield from _post_body(Dissuasion, path, body, key or str(uuid4()), patience))
 
 
 def _post_body(model: type[Model], path: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Model]:

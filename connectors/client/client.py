@@ -21,15 +21,15 @@ import httpx
 from . import case_work as loop
 from . import inbox
 from . import requests as calls
-from .case_work import Measure, Order, Task
-from .inbox import PAGE, WAIT_S, Notice, Page
+from .case_work import Dissuasion, Measure, Order
+from .inbox import PAGE, WAIT_S, Notification, Page
 from .models import Answer, Outcome, Receipt
 from .sansio import Patience, Result, Steps
 from .signals import Signal
 from .transport import TIMEOUT, AsyncToken, Token, drive, drive_async
 
 BATCH = 500
-TaskMove = Literal["take", "give-back", "tries", "give-up"]
+DissuasionMove = Literal["take", "give-back", "attempts", "give-up"]
 
 
 class Client:
@@ -84,33 +84,35 @@ class Client:
 
     def answer(self, order_id: str, answer: Mapping[str, Any], *, key: str | None = None) -> Order:
         """Answers an order: `{"result": "verified", ...}`. Pass a `key` of your own if a restart must not answer again; by
-        default each call has a new key. ProblemError with the allowed `moves` if the answer is refused."""
+        default each call has a new key. ProblemError with the allowed `allowed_transitions` if the answer is refused."""
         return self._run_steps(loop.answer(order_id, answer, key, self._patience))
 
-    def task(self, task_id: str) -> Task:
-        """Returns a dissuasion task that was addressed to you."""
-        return self._run_steps(loop.task(task_id, self._patience))
+    def dissuasion(self, dissuasion_id: str) -> Dissuasion:
+        """Returns a dissuasion that was addressed to you."""
+        return self._run_steps(loop.dissuasion(dissuasion_id, self._patience))
 
-    def work(self, task_id: str, what: TaskMove, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> Task:
-        """Takes a dissuasion task, reports an attempt, returns it, or ends it without success."""
-        return self._run_steps(loop.work(task_id, what, body or {}, key, self._patience))
+    def work(
+        self, dissuasion_id: str, what: DissuasionMove, body: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> Dissuasion:
+        """Takes a dissuasion, reports an attempt, returns it, or ends it without success."""
+        return self._run_steps(loop.work(dissuasion_id, what, body or {}, key, self._patience))
 
     def inbox(self, after: str | None = None, *, wait_s: float = 0.0, limit: int = PAGE) -> Page:
         """Returns your notices after `after`, at most `limit` (200). If there are none, `wait_s` (30) waits for the first."""
         return self._run_steps(inbox.page(after, wait_s, limit, self._patience))
 
-    def notices(self, after: str | None = None, *, wait_s: float = WAIT_S) -> Iterator[Notice]:
+    def notices(self, after: str | None = None, *, wait_s: float = WAIT_S) -> Iterator[Notification]:
         """Yields all notices after `after`, then each new one, without end. Store the `cursor` of the last notice that you
         finished: a restart continues there. A request confirms everything before its cursor, so the next one is made only after
         you took the whole page."""
         while True:
             page = self.inbox(after, wait_s=wait_s)
             yield from page.items
-            after = page.next if page.next is not None else after
+            after = page.next_cursor if page.next_cursor is not None else after
 
-    def acknowledge(self, notice_id: str) -> Notice:
+    def acknowledge(self, notification_id: str) -> Notification:
         """Confirms that your system has the notice and will act; a repeated call returns the first time."""
-        return self._run_steps(inbox.acknowledge(notice_id, self._patience))
+        return self._run_steps(inbox.acknowledge(notification_id, self._patience))
 
     def _run_steps(self, steps: Steps[Result]) -> Result:
         return drive(steps, self._http, self._token, self._sleep)
@@ -169,24 +171,26 @@ class AsyncClient:
     async def answer(self, order_id: str, answer: Mapping[str, Any], *, key: str | None = None) -> Order:
         return await self._run_steps(loop.answer(order_id, answer, key, self._patience))
 
-    async def task(self, task_id: str) -> Task:
-        return await self._run_steps(loop.task(task_id, self._patience))
+    async def dissuasion(self, dissuasion_id: str) -> Dissuasion:
+        return await self._run_steps(loop.dissuasion(dissuasion_id, self._patience))
 
-    async def work(self, task_id: str, what: TaskMove, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> Task:
-        return await self._run_steps(loop.work(task_id, what, body or {}, key, self._patience))
+    async def work(
+        self, dissuasion_id: str, what: DissuasionMove, body: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> Dissuasion:
+        return await self._run_steps(loop.work(dissuasion_id, what, body or {}, key, self._patience))
 
     async def inbox(self, after: str | None = None, *, wait_s: float = 0.0, limit: int = PAGE) -> Page:
         return await self._run_steps(inbox.page(after, wait_s, limit, self._patience))
 
-    async def notices(self, after: str | None = None, *, wait_s: float = WAIT_S) -> AsyncIterator[Notice]:
+    async def notices(self, after: str | None = None, *, wait_s: float = WAIT_S) -> AsyncIterator[Notification]:
         while True:
             page = await self.inbox(after, wait_s=wait_s)
             for notice in page.items:
                 yield notice
-            after = page.next if page.next is not None else after
+            after = page.next_cursor if page.next_cursor is not None else after
 
-    async def acknowledge(self, notice_id: str) -> Notice:
-        return await self._run_steps(inbox.acknowledge(notice_id, self._patience))
+    async def acknowledge(self, notification_id: str) -> Notification:
+        return await self._run_steps(inbox.acknowledge(notification_id, self._patience))
 
     async def _run_steps(self, steps: Steps[Result]) -> Result:
         return await drive_async(steps, self._http, self._token, self._sleep)

@@ -19,34 +19,34 @@ WAIT_S = 20.0
 PAGE = 50
 
 
-class Notice(Told):
-    """One notice. `says` is the key of its sentence, `zh` and `en` the sentence; the other members depend on its `kind`
+class Notification(Told):
+    """One notice. `template` is the key of its sentence, `zh` and `en` the sentence; the other members depend on its `kind`
     (docs/guide/delivery.md). `cursor`: its position; None for a notice that was read alone."""
 
     cursor: str | None = None
-    notice_id: str
+    notification_id: str
     kind: str
-    says: str
+    template: str
     zh: str
     en: str
     at: AwareDatetime
     case_id: str
     order: Mapping[str, Any] | None = None
-    task: Mapping[str, Any] | None = None
+    dissuasion: Mapping[str, Any] | None = None
     subject: Mapping[str, Any] | None = None
     data: Mapping[str, Any] | None = None
     feedback: Mapping[str, Any] | None = None
     warning: Mapping[str, Any] | None = None
-    taken_back: Mapping[str, Any] | None = None
-    objection: Mapping[str, Any] | None = None
+    retraction: Mapping[str, Any] | None = None
+    appeal: Mapping[str, Any] | None = None
 
 
 class Page(Told):
-    """Notices, the oldest first. `next`: the `after` of the next call, which confirms that these arrived."""
+    """Notices, the oldest first. `next_cursor`: the `after` of the next call, which confirms that these arrived."""
 
-    items: Sequence[Notice]
-    next: str | None = None
-    more: bool
+    items: Sequence[Notification]
+    next_cursor: str | None = None
+    has_more: bool
 
 
 def page(after: str | None, wait_s: float, limit: int, patience: Patience) -> Steps[Page]:
@@ -56,6 +56,6 @@ def page(after: str | None, wait_s: float, limit: int, patience: Patience) -> St
     return model_of(Page, reply)
 
 
-def acknowledge(notice_id: str, patience: Patience) -> Steps[Notice]:
-    path = f"/v1/inbox/{quote(notice_id, safe='')}/acknowledge"
-    return model_of(Notice, (yield from until_answered(Request("POST", path), patience)))
+def acknowledge(notification_id: str, patience: Patience) -> Steps[Notification]:
+    path = f"/v1/inbox/{quote(notification_id, safe='')}/acknowledge"
+    return model_of(Notification, (yield from until_answered(Request("POST", path), patience)))

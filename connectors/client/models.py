@@ -44,17 +44,17 @@ class Feedback(Told):
     case_id: str | None = None
     duplicate_of: str | None = None
     corroborated_by: int = 0
-    seen: bool = False
-    acts: tuple[str, ...] = ()
+    reviewed: bool = False
+    actions_taken: tuple[str, ...] = ()
     outcome: str | None = None
-    saved_minor: Mapping[str, int] = {}
+    prevented_loss_minor: Mapping[str, int] = {}
 
 
 class Outcome(Told):
     """The status of a signal. While `pending` only the first three members are known.
 
-    `outcome` is `assessed`, or `resend` for duplicate content under another reference (`of` is the first signal); `routed`: an
-    agency has it in its queue; `feedback`: the outcome in each of its cases.
+    `outcome` is `assessed`, or `duplicate_content` for duplicate content under another reference (`duplicate_of` is the first
+    signal); `routed`: an agency has it in its queue; `feedback`: the outcome in each of its cases.
     """
 
     signal_id: str
@@ -62,7 +62,7 @@ class Outcome(Told):
     accepted_at: AwareDatetime
     assessed_at: AwareDatetime | None = None
     outcome: str | None = None
-    of: str | None = None
+    duplicate_of: str | None = None
     severity: str | None = None
     routed: bool | None = None
     feedback: tuple[Feedback, ...] = ()

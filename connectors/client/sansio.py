@@ -55,7 +55,7 @@ class Patience:
     told: Callable[[str], None] = _say_nothing
 
     def wait(self, tries: int, why: str, asked_s: float | None, what: str = "again") -> Wait:
-        """Returns the wait after the `tries`-th failure. Unavailable after the last one."""
+        """Returns the wait after the `attempt_count`-th failure. Unavailable after the last one."""
         if self.give_up_after is not None and tries > self.give_up_after:
             raise Unavailable(f"gave up after {tries - 1} tries: {why}")
         seconds = self.backoff.wait_s(tries, asked_s)
@@ -71,7 +71,7 @@ def ask(request: Request) -> Steps[Reply]:
 
 def is_for_later(status: int, slug: str) -> bool:
     """Whether the same request may succeed later: a failure of a dependency, a limit, or a request of ours still in progress."""
-    return status >= 500 or status in _LATER or slug == "in-flight"
+    return status >= 500 or status in _LATER or slug == "request-in-progress"
 
 
 def until_answered(request: Request, patience: Patience) -> Steps[Reply]:

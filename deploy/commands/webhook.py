@@ -64,7 +64,7 @@ def serve(port: int, secrets: list[str], status: int, say: Say) -> ThreadingHTTP
             again = "again " if message.id in seen_ids else ""
             if status < 300:
                 seen_ids.add(message.id)
-            say(f"{again}{message.id} {message.type}: {message.data.get('en')} [{message.data.get('notice_id')}]")
+            say(f"{again}{message.id} {message.type}: {message.data.get('en')} [{message.data.get('notification_id')}]")
             self._send_answer(status)
 
         def _send_answer(self, code: int) -> None:

@@ -81,7 +81,11 @@ class _Maker:
     def line(self, index: int) -> Planned:
         mix, draw = self._mix, self._rng.random()
         if self._sent:
-            for note, share in (("repeat", mix.repeat), ("resend", mix.resend), ("conflict", mix.conflict)):
+            for note, share in (
+                ("duplicate_reference", mix.repeat),
+                ("duplicate_content", mix.resend),
+                ("conflict", mix.conflict),
+            ):
                 if draw < share:
                     return self._plan_again(note, index)
                 draw -= share
@@ -97,7 +101,7 @@ class _Maker:
     def _plan_again(self, note: str, index: int) -> Planned:
         earlier = self._rng.choice(self._sent)
         body = dict(earlier.body)
-        if note == "resend":
+        if note == "duplicate_content":
             body["reference"] = f"{self._run}-{index}"
             body["narrative"] = f"again, as {index}"
         elif note == "conflict":

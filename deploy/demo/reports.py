@@ -9,7 +9,7 @@ from typing import Literal
 
 from deploy.demo.values import account, phone
 
-Expected = Literal["assessed", "resend", "repeat", "reject"]
+Expected = Literal["assessed", "duplicate_content", "duplicate_reference", "reject"]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Walked:
     case_id: str
     wrong: list[str] = field(default_factory=list)
     trail: dict[str, Any] | None = None
-    """The response of `GET /v1/cases/{case_id}/trail` on the way."""
+    """The response of `GET /v1/cases/{case_id}/money-trail` on the way."""
 
     def must(self, holds: bool, fault: str) -> None:
         if not holds:
@@ -48,11 +48,7 @@ class Walker:
     written into their `ledger`, like their signals."""
 
     def __init__(
-        self,
-        client: httpx.AsyncClient,
-        token: Callable[[str], str],
-        signal_ids: dict[tuple[str, str], str],
-        ledger: Ledger,
+        self, client: httpx.AsyncClient, token: Callable[[str], str], signal_ids: dict[tuple[str, str], str], ledger: Ledger
     ) -> None:
         self._client, self._token, self._signal_ids, self._ledger = client, token, signal_ids, ledger
 
@@ -83,16 +79,16 @@ class Walker:
         return await self.post(OFFICER, f"/v1/cases/{case_id}/claim", revision=case["revision"])
 
     async def notice(self, who: str, says: str, about: str) -> Any:
-        """Waits in the inbox for a notice with this sentence about an order, dissuasion task or appeal."""
+        """Waits in the inbox for a notice with this sentence about an order, dissuasion or appeal."""
         after: dict[str, str] = {}
         deadline = asyncio.get_running_loop().time() + _WAIT_S
         while asyncio.get_running_loop().time() < deadline:
             page = await self.get(who, "/v1/inbox", wait_s=5, limit=50, **after)
             for item in page["items"]:
-                if item["says"] == says and about in str(item):
-                    await self.post(who, f"/v1/inbox/{item['notice_id']}/acknowledge")
+                if item["template"] == says and about in str(item):
+                    await self.post(who, f"/v1/inbox/{item['notification_id']}/acknowledge")
                     return item
-            after = {"after": page["next"]} if page.get("next") else after
+            after = {"after": page["next_cursor"]} if page.get("next_cursor") else after
         raise NotAsExpected(f"{who} had no notice {says} about {about} within {_WAIT_S:.0f} s")
 
     async def answer(self, who: str, order_id: str, result: str, **more: Any) -> Any:
@@ -136,7 +132,7 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     sent = sorted({report.institution for report in scheme.reports})
     victim, holder, other = sent[0], sent[1], sent[2]
     deliveries = (await walker.get(OFFICER, "/v1/deliveries", case=case_id))["deliveries"]
-    warned_early = {delivery["recipient"] for delivery in deliveries if delivery["says"] == "early_warning"}
+    warned_early = {delivery["recipient"] for delivery in deliveries if delivery["template"] == "early_warning"}
     walked.must(bool(warned_early) and warned_early <= set(sent), f"warned early were {sorted(warned_early)}, of {sent}")
     for recipient in sorted(warned_early)[:1]:
         await walker.notice(recipient, "early_warning", case_id)
@@ -145,7 +141,7 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     await walker.claimed(case_id)
     warned = {"reference": f"w-{secrets.token_hex(4)}", "done_at": now(), "channel": "call", "reaction": "insisted"}
     await walker.post(victim, f"/v1/signals/{signal}/measures", kind="warned", **warned)
-    blocked = {"reference": f"b-{secrets.token_hex(4)}", "done_at": now(), "what": "payment", "amount": money(1_000_000)}
+    blocked = {"reference": f"b-{secrets.token_hex(4)}", "done_at": now(), "target": "payment", "amount": money(1_000_000)}
     await walker.post(victim, f"/v1/signals/{signal}/measures", kind="blocked", **blocked)
     account = {"kind": scheme.subject[0], "value": scheme.subject[1]}
     amount = reported.amount_minor or 100
@@ -153,18 +149,18 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     verify = {"name": "李某", "account": scheme.subject[1], "amount": money(amount), "occurred_at": when}
     stop = await walker.order(case_id, "stop_payment", holder, subject=account, amount=money(amount - 100), verify=verify)
     notice = await walker.notice(holder, "order_issued", stop)
-    walked.must(notice["order"]["check"]["account"] == scheme.subject[1], "the bank was not told which account to compare")
-    await walker.answer(holder, stop, "verified", verified=FIELDS)
-    await walker.answer(holder, stop, "executed", amount_minor=amount - 100, arrived_minor=amount, done_at=now())
-    trail = await walker.get(OFFICER, f"/v1/cases/{case_id}/trail")
+    walked.must(notice["order"]["verify"]["account"] == scheme.subject[1], "the bank was not told which account to compare")
+    await walker.answer(holder, stop, "verified", verified_fields=FIELDS)
+    await walker.answer(holder, stop, "executed", amount_minor=amount - 100, credited_minor=amount, done_at=now())
+    trail = await walker.get(OFFICER, f"/v1/cases/{case_id}/money-trail")
     mule = next((traced for traced in trail["accounts"] if traced["account"]["value"] == scheme.subject[1]), None)
     paid = sum(report.amount_minor or 0 for report in scheme.reports)
-    walked.must(mule is not None and mule["arrived_minor"] == paid, f"the trail does not show {paid} on the account")
+    walked.must(mule is not None and mule["received_minor"] == paid, f"the trail does not show {paid} on the account")
     walked.must(mule is not None and mule["held_minor"] == amount - 100, "the trail does not show what is held")
     walked.trail = trail
     wrong = await walker.order(case_id, "stop_payment", other, subject=account, amount=money(amount), verify=verify)
     await walker.notice(other, "order_issued", wrong)
-    answered = await walker.answer(other, wrong, "mismatch", mismatched=("name",))
+    answered = await walker.answer(other, wrong, "mismatch", mismatched_fields=("name",))
     walked.must(answered["state"] == "refused" and answered["held_minor"] == 0, "a mismatch was stopped")
     await _walk_dissuasion(walker, walked, {"kind": "account", "value": reported.victim_account}, (victim, holder))
     await walker.disposed(case_id, "confirmed")
@@ -172,7 +168,8 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     first_feedback = feedback[0] if isinstance(feedback, list) else feedback
     walked.must(first_feedback.get("outcome") == "confirmed", "the sender was not told the outcome")
     walked.must(
-        first_feedback["saved_minor"] == {"CNY": amount - 100}, f"the sender reads {first_feedback['saved_minor']} as saved"
+        first_feedback["prevented_loss_minor"] == {"CNY": amount - 100},
+        f"the sender reads {first_feedback['prevented_loss_minor']} as saved",
     )
     walked.must(first_feedback["corroborated_by"] == len(sent) - 1, "the sender was not told how many others reported")
     walked.must(not any(who in str(first_feedback) for who in sent), "feedback names who else reported")
@@ -180,14 +177,16 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
 
 
 async def _walk_dissuasion(walker: Walker, walked: Walked, person: dict[str, str], who: tuple[str, str]) -> None:
-    reach = [{"party": party, "way": "bank"} for party in who]
-    task = await walker.post(OFFICER, f"/v1/cases/{walked.case_id}/tasks", person=person, reach=reach)
-    name = task["task_id"]
-    await walker.notice(who[0], "task_asked", name)
-    await walker.post(who[0], f"/v1/tasks/{name}/take")
-    tried = {"channel": "call", "caller": "客户经理王某", "said": "这是冒充客服的骗局，请不要再转账。", "done_at": now()}
-    done = await walker.post(who[0], f"/v1/tasks/{name}/tries", **tried, result="convinced", saved_minor=500_000)
-    walked.must(done["state"] == "dissuaded", f"the task is {done['state']}")
+    reach = [{"party": party, "party_type": "bank"} for party in who]
+    dissuasion = await walker.post(OFFICER, f"/v1/cases/{walked.case_id}/dissuasions", person=person, reach=reach)
+    name = dissuasion["dissuasion_id"]
+    await walker.notice(who[0], "dissuasion_requested", name)
+    await walker.post(who[0], f"/v1/dissuasions/{name}/take")
+    tried = {"channel": "call", "caller": "客户经理王某", "conversation": "这是冒充客服的骗局，请不要再转账。", "done_at": now()}
+    done = await walker.post(
+        who[0], f"/v1/dissuasions/{name}/attempts", **tried, result="convinced", prevented_loss_minor=500_000
+    )
+    walked.must(done["state"] == "dissuaded", f"the dissuasion is {done['state']}")
 
 
 async def frozen(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
@@ -221,9 +220,9 @@ async def released(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     order = await walker.order(case_id, "suspend_number", operator, subject=number)
     await walker.notice(operator, "order_issued", order)
     await walker.answer(operator, order, "executed", done_at=now(), records_kept=True)
-    place = f"/v1/cases/{case_id}/objections"
-    objection = {"text": "我是快递员，这是我的工作号码。", "orders": [order]}
-    name = (await walker.post(operator, place, **objection))["objection_id"]
+    place = f"/v1/cases/{case_id}/appeals"
+    appeal = {"text": "我是快递员，这是我的工作号码。", "orders": [order]}
+    name = (await walker.post(operator, place, **appeal))["appeal_id"]
     await walker.post(operator, f"{place}/{name}/notice", text="已书面告知停机原因和申诉渠道。")
     await walker.post(SECOND, f"{place}/{name}/uphold", reasons="经核实为快递员号码，被冒用。")
     await walker.post(SECOND, f"{place}/{name}/release")
@@ -234,7 +233,7 @@ async def released(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     case = await walker.case(case_id)
     states = {issued["order_id"]: issued["state"] for issued in case["orders"]}
     walked.must(states[order] == "released", f"the suspension is {states[order]}, not released")
-    walked.must(case["objections"][0]["state"] == "propagated", f"the objection is {case['objections'][0]['state']}")
+    walked.must(case["appeals"][0]["state"] == "completed", f"the appeal is {case['appeals'][0]['state']}")
     await walker.disposed(case_id, "false_positive")
     closed = await walker.post(OFFICER, f"/v1/cases/{case_id}/close", revision=(await walker.case(case_id))["revision"])
     walked.must(closed["phase"] == "closed", f"the case is {closed['phase']}")
@@ -251,11 +250,11 @@ async def blocked(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
     order = await walker.order(case_id, "block_domain", operator, subject=site)
     await walker.notice(operator, "order_issued", order)
     done = await walker.answer(operator, order, "executed", done_at=now(), records_kept=True)
-    walked.must(done["state"] == "executed" and done["preserve"], "the block keeps no records")
+    walked.must(done["state"] == "executed" and done["preserve_records"], "the block keeps no records")
     mistaken = next(report for report in scheme.reports if report.institution != operator)
     await walker.take_back(mistaken.institution, mistaken.reference, "客户核实后称系误报")
-    back = (await walker.notice(operator, "taken_back", case_id))["taken_back"]
-    walked.must(back["change"] == "retraction" and not back["undo"], f"the operator was told {back}")
+    back = (await walker.notice(operator, "retraction", case_id))["retraction"]
+    walked.must(back["change"] == "retraction" and not back["reversals"], f"the operator was told {back}")
     await walker.disposed(case_id, "confirmed")
     return walked
 

@@ -127,7 +127,7 @@ def resent_nine_times(scene: Scene) -> Scheme:
     for n in range(11):
         same = n >= 9
         reference = first.reference if same else scene.references.take("bank-002")
-        reports.append(replace(first, reference=reference, expected="repeat" if same else "resend"))
+        reports.append(replace(first, reference=reference, expected="duplicate_reference" if same else "duplicate_content"))
     return Scheme("sent-again", "one report sent 12 times counts once", subject, tuple(reports))
 
 

@@ -100,7 +100,7 @@ def _tabulate_schemes(verdicts: Sequence[Verdict]) -> Table:
 
 def _describe_aml(day: Day, queues: Queues) -> str:
     assert day.aml is not None
-    subjects = {case["primary"]["value"] for cases in queues.cases.values() for case in cases}
+    subjects = {case["primary_subject"]["value"] for cases in queues.cases.values() for case in cases}
     with_case = len(day.aml.accounts & subjects)
     return (
         f"AMLSim (Apache-2.0, read in place): {day.aml.laundering:,} transactions of laundering accounts and {day.aml.others:,} "

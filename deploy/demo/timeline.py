@@ -21,7 +21,7 @@ class Event(NamedTuple):
 
 def events(case: dict[str, Any], deliveries: list[dict[str, Any]]) -> list[Event]:
     """Returns all events of the case in order of time."""
-    parts = (_list_signals, _list_moves, _list_measures, _list_orders, _list_tasks, _list_objections, _list_clocks)
+    parts = (_list_signals, _list_moves, _list_measures, _list_orders, _list_dissuasions, _list_appeals, _list_clocks)
     collected = [*chain.from_iterable(list_part(case) for list_part in parts), *_list_deliveries(deliveries)]
     return sorted(collected, key=lambda event: event.at)
 
@@ -61,7 +61,7 @@ def statistics(card: dict[str, Any]) -> Table:
     for column in ("institution", *(name.replace("_", " ") for name in _STATISTICS), "stopped"):
         shown.add_column(column)
     for row in card["rows"]:
-        counts, hidden = row["counts"], set(row["hidden"])
+        counts, hidden = row["counts"], set(row["suppressed"])
         cells = [_HIDDEN if name in hidden else str(counts.get(name, 0)) for name in _STATISTICS]
         money = _HIDDEN if "stopped_minor" in hidden else _write_yuan(counts.get("stopped_minor", 0))
         shown.add_row(escape(row["party"]), *cells, money)
@@ -85,8 +85,8 @@ def _list_moves(case: dict[str, Any]) -> Iterator[Event]:
 def _list_measures(case: dict[str, Any]) -> Iterator[Event]:
     for measure in case.get("measures") or ():
         late = "late" if measure.get("late") else None
-        parts = [measure["kind"], measure.get("reaction"), measure.get("what"), _write_yuan(measure.get("amount_minor")), late]
-        yield Event(measure["at"], measure["institution"], "measure: " + ", ".join(filter(None, parts)))
+        parts = [measure["kind"], measure.get("reaction"), measure.get("target"), _write_yuan(measure.get("amount_minor")), late]
+        yield Event(measure["recorded_at"], measure["institution"], "measure: " + ", ".join(filter(None, parts)))
 
 
 def _list_orders(case: dict[str, Any]) -> Iterator[Event]:
@@ -96,29 +96,29 @@ def _list_orders(case: dict[str, Any]) -> Iterator[Event]:
             yield Event(moved["at"], moved["actor"], f"{description}: {moved['event']} -> {moved['state']}")
 
 
-def _list_tasks(case: dict[str, Any]) -> Iterator[Event]:
-    for task in case.get("tasks") or ():
-        parties = ", ".join(reach["party"] for reach in task.get("reach") or ())
-        yield Event(task["opened_at"], task["agency"], f"dissuasion (劝阻) asked of {parties}")
-        for tried in task["attempts"]:
+def _list_dissuasions(case: dict[str, Any]) -> Iterator[Event]:
+    for dissuasion in case.get("dissuasions") or ():
+        parties = ", ".join(reach["party"] for reach in dissuasion.get("reachable_by") or ())
+        yield Event(dissuasion["opened_at"], dissuasion["agency"], f"dissuasion (劝阻) asked of {parties}")
+        for tried in dissuasion["attempts"]:
             yield Event(tried["at"], tried["party"], f"dissuasion by {tried['channel']}: {tried['result']}")
 
 
-def _list_objections(case: dict[str, Any]) -> Iterator[Event]:
-    for objection in case.get("objections") or ():
+def _list_appeals(case: dict[str, Any]) -> Iterator[Event]:
+    for appeal in case.get("appeals") or ():
         for name, who in (
-            ("lodged", objection.get("through")),
-            ("noticed", objection.get("through")),
-            ("decided", f"officer:{objection.get('decided_by')}"),
+            ("filed", appeal.get("through")),
+            ("notice_given", appeal.get("through")),
+            ("decided", f"officer:{appeal.get('decided_by')}"),
             ("released", case["queue"]),
-            ("propagated", ", ".join(objection.get("confirmed") or ())),
+            ("completed", ", ".join(appeal.get("confirmed_parties") or ())),
         ):
-            if objection.get(f"{name}_at"):
-                yield Event(objection[f"{name}_at"], str(who), f"objection (申诉) {name}")
+            if appeal.get(f"{name}_at"):
+                yield Event(appeal[f"{name}_at"], str(who), f"appeal (申诉) {name}")
 
 
 def _list_clocks(case: dict[str, Any]) -> Iterator[Event]:
-    for clock in case.get("clocks") or ():
+    for clock in case.get("deadlines") or ():
         name = f"clock {clock['name']}" + (f" of {clock.get('about')}" if clock.get("about") else "")
         yield Event(clock["started_at"], clock.get("unit") or "clock", f"{name} runs until {clock['due_at'][:16]}Z")
         if clock.get("fired_at"):
@@ -134,7 +134,9 @@ def _list_deliveries(deliveries: list[dict[str, Any]]) -> Iterator[Event]:
         yield Event(state["sent_at"], "deliver", f"to {delivery['recipient']}: {delivery['en']}")
         for name in ("received", "acknowledged", "parked"):
             if state.get(name):
-                yield Event(state[name]["at"], delivery["recipient"], f"{name} by {state[name]['way']}: {delivery['says']}")
+                yield Event(
+                    state[name]["at"], delivery["recipient"], f"{name} by {state[name]['channel']}: {delivery['template']}"
+                )
 
 
 def _write_yuan(minor: int | None) -> str:

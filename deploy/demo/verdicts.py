@@ -40,7 +40,7 @@ class Queues:
     cases: dict[str, list[dict[str, Any]]]
 
     def of_subject(self, queue: str, value: str) -> list[dict[str, Any]]:
-        return [case for case in self.cases.get(queue, ()) if case["primary"]["value"] == value]
+        return [case for case in self.cases.get(queue, ()) if case["primary_subject"]["value"] == value]
 
     def severities(self, queue: str) -> Counter[str]:
         return Counter(case["severity"] for case in self.cases[queue])
@@ -73,9 +73,9 @@ class Judge:
         while True:
             page = await self._get_json(f"/v1/queues/{name}/cases", OFFICER, limit=200, **more)
             cases += page["cases"]
-            if page.get("next") is None:
+            if page.get("next_cursor") is None:
                 return cases
-            more = {"cursor": page["next"]}
+            more = {"cursor": page["next_cursor"]}
 
     async def judge(self, day: Day, queues: Queues) -> list[Verdict]:
         return [await self._judge_scheme(scheme, queues) for scheme in day.schemes]
@@ -102,7 +102,7 @@ class Judge:
         if signal_id is None:
             return f"{report.institution} never had {report.reference} acknowledged"
         receipt = await self._get_json(f"/v1/signals/{signal_id}", report.institution)
-        expected = "assessed" if report.expected == "repeat" else report.expected
+        expected = "assessed" if report.expected == "duplicate_reference" else report.expected
         outcome = receipt.get("outcome") or "pending"
         return None if outcome == expected else f"{report.reference} is {outcome}, not {expected}"
 

@@ -42,15 +42,12 @@ STAYS = "demo"  # the profile for people: it outlives its starter and may use ex
 class Stack:
     """Everything is a keyword but the profile.
 
-    home: folder of the profiles; default LIANDONG_HOME or `.liandong`.
-    workers: processes of each stage; default one each, 0 omits one.
-    services: the services to start. env: for the workers and the gateway.
-    bound: end with the calling process (default: all but `demo`).
-    monitor: the Prometheus program (deploy/local/prometheus.py); None for none. It scrapes every `scrape_s`.
-    raw_institutions: institutions with Kafka clients of their own; if any, an `intake` worker runs. Default: from the
-    environment, two of them in `demo`.
-    external: use KAFKA_BOOTSTRAP and REDIS_URL of the environment if set (default: only `demo`).
-    brokers: addresses of a Kafka that somebody else runs, whatever the environment says.
+    home: folder of the profiles; default LIANDONG_HOME or `.liandong`. workers: processes of each stage; default one each, 0
+    omits one. services: the services to start. env: for the workers and the gateway. bound: end with the calling process
+    (default: all but `demo`). monitor: the Prometheus program (deploy/local/prometheus.py); None for none. It scrapes every
+    `scrape_s`. raw_institutions: institutions with Kafka clients of their own; if any, an `intake` worker runs. Default: from the
+    environment, two of them in `demo`. external: use KAFKA_BOOTSTRAP and REDIS_URL of the environment if set (default: only
+    `demo`). brokers: addresses of a Kafka that somebody else runs, whatever the environment says.
     """
 
     def __init__(

@@ -77,7 +77,7 @@ class CaughtUp:
             count = partial(self._log.generations.count, topic.name)
             while progress.behind(span.ends, await self._places(stage, topic), span.starts, count):
                 if time.monotonic() > deadline:
-                    raise later("rebuilding", "the stages have not decided earlier requests yet", self._retry_after_s)
+                    raise later("views-rebuilding", "the stages have not decided earlier requests yet", self._retry_after_s)
                 await asyncio.sleep(LOOK_EVERY_S)
 
     async def _places(self, stage: Stage, topic: Topic) -> dict[int, int]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from gateway.http.unsealing import SubjectOut, opened, subject_out
-from gateway.orders.responses import ClockOut, MeasureOut, ObjectionOut, OrderOut, TaskOut, TransferOut
+from gateway.orders.responses import AppealOut, DeadlineOut, DissuasionOut, MeasureOut, OrderOut, TransferOut
 from schemas.cases.case import Case, CaseStatus, JoinedSignal
 from schemas.common import Instant
 from schemas.feedback import Feedback
@@ -66,10 +66,10 @@ class FeedbackOut(BaseModel):
     case_id: str | None = None
     duplicate_of: str | None = None
     corroborated_by: int
-    seen: bool
-    acts: list[str]
+    reviewed: bool
+    actions_taken: list[str]
     outcome: str | None = None
-    saved_minor: dict[str, int]
+    prevented_loss_minor: dict[str, int]
 
 
 class SignalOut(BaseModel):
@@ -83,7 +83,7 @@ class SignalOut(BaseModel):
     accepted_at: Instant
     assessed_at: Instant | None = None
     outcome: str | None = None
-    of: str | None = None
+    duplicate_of: str | None = None
     severity: str | None = None
     routed: bool | None = None
     reasons: list[ReasonOut] | None = None
@@ -150,9 +150,9 @@ class CaseSignalOut(BaseModel):
 
 
 class CaseOut(BaseModel):
-    """A case as its officers see it. `lapsed`: its lease has expired, and anybody may claim it. `signals`, `phase`, `moves` (the
-    allowed actions) and the members from `clocks` on appear only in the response for one case. `linked`: cases of other agencies
-    that share signals with it; `absorbed`: cases merged into it."""
+    """A case as its officers see it. `lease_expired`: its lease has expired, and anybody may claim it. `signals`, `phase`,
+    `allowed_transitions` (the allowed actions) and the members from `deadlines` on appear only in the response for one case.
+    `linked_case_ids`: cases of other agencies that share signals with it; `merged_from`: cases merged into it."""
 
     case_id: str
     queue: str
@@ -160,7 +160,7 @@ class CaseOut(BaseModel):
     status: CaseStatus
     opened_at: Instant
     changed_at: Instant
-    primary: SubjectOut
+    primary_subject: SubjectOut
     score: int
     severity: str
     kinds: list[str]
@@ -169,52 +169,52 @@ class CaseOut(BaseModel):
     amount_minor: dict[str, int]
     holder: str | None
     lease_until: Instant | None
-    lapsed: bool
+    lease_expired: bool
     disposition: str | None
     disposed_by: str | None
     disposed_at: Instant | None
     note: str | None = None
-    reopened: int
+    reopen_count: int
     signals: list[CaseSignalOut] | None = None
     acknowledged_at: Instant | None = None
     acknowledged_by: str | None = None
     closed_at: Instant | None = None
     closed_by: str | None = None
-    linked: list[str] | None = None
-    absorbed: list[str] | None = None
+    linked_case_ids: list[str] | None = None
+    merged_from: list[str] | None = None
     merged_into: str | None = None
     split_from: str | None = None
     phase: str | None = None
-    moves: list[str] | None = None
-    clocks: list[ClockOut] | None = None
+    allowed_transitions: list[str] | None = None
+    deadlines: list[DeadlineOut] | None = None
     measures: list[MeasureOut] | None = None
     orders: list[OrderOut] | None = None
-    tasks: list[TaskOut] | None = None
-    objections: list[ObjectionOut] | None = None
+    dissuasions: list[DissuasionOut] | None = None
+    appeals: list[AppealOut] | None = None
     transfers: list[TransferOut] | None = None
     links: LinksOut
 
 
 class CasesOut(BaseModel):
-    """A page, worst first. A page may be short although there is a `next`."""
+    """A page, worst first. A page may be short although there is a `next_cursor`."""
 
     cases: list[CaseOut]
-    next: str | None
+    next_cursor: str | None
 
 
 class FoundOut(BaseModel):
-    """The cases of an indicator, the one with the newest signal first. `more`: there are others. `token` identifies the indicator
-    in money trails; it is returned only with a case, so a search reveals nothing that a trail withholds. `hub`: many unrelated
-    cases share the indicator (a hotline, a shared host), so it does not link them."""
+    """The cases of an indicator, the one with the newest signal first. `has_more`: there are others. `token` identifies the
+    indicator in money trails; it is returned only with a case, so a search reveals nothing that a trail withholds. `hub`: many
+    unrelated cases share the indicator (a hotline, a shared host), so it does not link them."""
 
     token: str | None = None
     cases: list[CaseOut]
-    more: bool
+    has_more: bool
     hub: bool = False
 
 
 class ActionOut(BaseModel):
-    """An action that is not decided yet, or its outcome; for a refused one the `moves` that were allowed."""
+    """An action that is not decided yet, or its outcome; for a refused one the `allowed_transitions` that were allowed."""
 
     action_id: str
     status: str
@@ -222,8 +222,8 @@ class ActionOut(BaseModel):
     kind: str
     revision: int | None = None
     problem: str | None = None
-    why: str | None = None
-    moves: list[str] | None = None
+    detail: str | None = None
+    allowed_transitions: list[str] | None = None
     links: LinksOut
 
 
@@ -256,7 +256,7 @@ def signal_out(receipt: Receipt, feedback: Iterable[Feedback] = ()) -> SignalOut
         accepted_at=receipt.accepted_at,
         assessed_at=receipt.assessed_at,
         outcome=receipt.outcome,
-        of=receipt.of,
+        duplicate_of=receipt.of,
         severity=receipt.severity,
         routed=bool(receipt.queues),
         reasons=told(receipt.reasons),
@@ -290,8 +290,8 @@ def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
     )
 
 
-_LOOP = ("clocks", "measures", "orders", "tasks", "objections", "transfers")
-_MADE = frozenset(("primary", "lapsed", "note", "signals", "phase", "moves", "links", *_LOOP))
+_LOOP = ("deadlines", "measures", "orders", "dissuasions", "appeals", "transfers")
+_MADE = frozenset(("primary_subject", "lease_expired", "note", "signals", "phase", "allowed_transitions", "links", *_LOOP))
 """Members of CaseOut that are computed here. All others are copied from the member of the case with the same name."""
 
 
@@ -300,8 +300,8 @@ def case_out(case: Case, sealer: Sealer, now: datetime, *, complete: bool) -> Ca
     plain = {name: getattr(case, name) for name in CaseOut.model_fields if name not in _MADE}
     return CaseOut(
         **plain,
-        primary=subject_out(case.primary, case.primary_signal_id, sealer),
-        lapsed=lapsed(case, now),
+        primary_subject=subject_out(case.primary_subject, case.primary_signal_id, sealer),
+        lease_expired=lapsed(case, now),
         note=opened(sealer, case.note_sealed, f"{case.case_id}/note") if complete else None,
         signals=[_signal(signal, sealer) for signal in case.signals] if complete else None,
         links=LinksOut(self=f"/v1/cases/{case.case_id}"),

@@ -64,10 +64,10 @@ class ReleaseIn(_Body):
 
 
 class HandOverIn(_Body):
-    """`to` is the officer who holds the case from now on."""
+    """`to_officer` is the officer who holds the case from now on."""
 
     revision: int = _Revision
-    to: PartyId
+    to_officer: PartyId
     lease_s: int | None = _LeaseS
 
 
@@ -103,10 +103,10 @@ class TransferIn(_Body):
 
 
 class MergeIn(_Body):
-    """`into` is the case of the same queue that permanently absorbs this one."""
+    """`into_case_id` is the case of the same queue that permanently absorbs this one."""
 
     revision: int = _Revision
-    into: Name
+    into_case_id: Name
 
 
 class SplitIn(_Body):
@@ -118,15 +118,15 @@ class SplitIn(_Body):
 
 async def get_case(call: Call) -> Response:
     """Returns a case. Officers get the whole case with readable values. An institution involved in the case gets its own signals,
-    measures, orders, dissuasion tasks, appeals and their deadlines, and the number of other institutions that report the subject,
+    measures, orders, dissuasions, appeals and their deadlines, and the number of other institutions that report the subject,
     never their names. The audit log records the access."""
     case = await seen_case(call)
     accessed(call.caller, "case", case=case.case_id, queue=case.queue)
     if is_officer(call):
         shown = officers_case(case, call.services.sealer, call.caller, datetime.now(UTC))
-        twin = await call.services.views.case(twin_id(case)) if case.primary.hub is None else None
+        twin = await call.services.views.case(twin_id(case)) if case.primary_subject.hub is None else None
         if twin is not None and call.caller.may_work_on(twin.queue):
-            shown.linked = [*(shown.linked or ()), twin.case_id]
+            shown.linked_case_ids = [*(shown.linked_case_ids or ()), twin.case_id]
         return dumped(shown)
     return dumped(own_case(case, call.services.sealer, call.caller))
 
@@ -153,8 +153,8 @@ def _decided(call: Call, action_id: str, change: CaseChange) -> ActionOut:
         kind=change.kind.value if change.kind else "",
         revision=change.revision if is_officer(call) else None,
         problem=change.problem,
-        why=change.why,
-        moves=words(change.moves) or None,
+        detail=change.detail,
+        allowed_transitions=words(change.allowed_transitions) or None,
         links=LinksOut(self=f"/v1/actions/{action_id}"),
     )
 
@@ -162,7 +162,7 @@ def _decided(call: Call, action_id: str, change: CaseChange) -> ActionOut:
 async def _move(call: Call, model: type[BaseModel], kind: ActionKind) -> Response:
     body = await body_of(call, model)
     case = await seen_case(call)
-    more = {"queue": await _queue_of(call, case, body.into)} if isinstance(body, MergeIn) else {}
+    more = {"queue": await _queue_of(call, case, body.into_case_id)} if isinstance(body, MergeIn) else {}
     requested = Wanted(kind, body.model_dump_json(), lambda: _members(call, case, body) | more)
     outcome = await act(call, case, requested, action_of(call))
     now = datetime.now(UTC)
@@ -184,7 +184,7 @@ async def _queue_of(call: Call, case: Case, into: str) -> str:
     if other is None or not call.caller.may_work_on(other.queue):
         raise Problem("unknown-case", "the case to merge into does not exist in your queues")
     if other.leads_only != case.leads_only:
-        raise Problem("kept-apart", "one of the two cases holds leads of organized crime; work on both cases separately")
+        raise Problem("leads-not-mergeable", "one of the two cases holds leads of organized crime; work on both cases separately")
     return other.queue
 
 
@@ -200,11 +200,11 @@ def _mover(kind: ActionKind, model: type[BaseModel], description: str) -> Callab
 _OF_BEFORE = (ActionKind.CLAIM, ActionKind.RENEW, ActionKind.RELEASE, ActionKind.HAND_OVER, ActionKind.DISPOSE)
 """Names in the interface and in metrics that have always been without the word; another route has `acknowledge`, too."""
 _MORE: dict[ActionKind, tuple[str, ...]] = {
-    ActionKind.TRANSFER: ("same-queue", "unknown-queue"),
-    ActionKind.MERGE: ("same-case", "merged", "other-queue", "other-way", "kept-apart", "orders-stand"),
-    ActionKind.SPLIT: ("unknown-signal", "nothing-left", "split-too-often"),
+    ActionKind.TRANSFER: ("already-in-queue", "unknown-queue"),
+    ActionKind.MERGE: ("same-case", "case-merged", "other-queue", "merge-direction", "leads-not-mergeable", "open-obligations"),
+    ActionKind.SPLIT: ("unknown-signal", "no-signal-left", "split-too-often"),
     ActionKind.REOPEN: ("note-required",),
-    ActionKind.CLOSE: ("orders-stand",),
+    ActionKind.CLOSE: ("open-obligations",),
 }
 """Problems that only this action can be refused with."""
 _MOVES: tuple[tuple[str, ActionKind, type[BaseModel], str], ...] = (
@@ -249,7 +249,7 @@ ENDPOINTS = [
         "One case",
         answers={200: CaseOut},
         also={200: (OwnCaseOut,)},
-        problems=("unknown-case", "rebuilding", "state-unavailable"),
+        problems=("unknown-case", "views-rebuilding", "state-unavailable"),
     ),
     Endpoint(
         "GET",
@@ -258,7 +258,7 @@ ENDPOINTS = [
         BOTH,
         "Retrieve the outcome of an action",
         answers={200: ActionOut},
-        problems=("rebuilding", "state-unavailable"),
+        problems=("views-rebuilding", "state-unavailable"),
     ),
     *(_endpoint(*move) for move in _MOVES),
 ]

@@ -11,17 +11,17 @@ from pydantic import BaseModel
 
 from gateway.cases.responses import CaseOut, LinksOut, case_out
 from gateway.orders.responses import (
-    ClockOut,
+    AppealOut,
+    DeadlineOut,
+    DissuasionOut,
     MeasureOut,
-    ObjectionOut,
     OrderOut,
-    TaskOut,
     Teller,
-    clock_out,
-    own_clocks,
-    own_objections,
+    deadline_out,
+    own_appeals,
+    own_deadlines,
+    own_dissuasions,
     own_orders,
-    own_tasks,
     words,
 )
 from gateway.security.auth import Caller
@@ -39,33 +39,33 @@ class OwnSignalOut(BaseModel):
 
 
 class OwnCaseOut(BaseModel):
-    """A case as an institution sees it: `others` counts the other institutions that report its subject. `signals`: the newest of
-    its own. For leads of organized crime neither is shown, nor the time of opening."""
+    """A case as an institution sees it: `other_institutions` counts the other institutions that report its subject. `signals`:
+    the newest of its own. For leads of organized crime neither is shown, nor the time of opening."""
 
     case_id: str
     opened_at: Instant | None
     merged_into: str | None = None
-    others: int
+    other_institutions: int
     signals: list[OwnSignalOut]
     measures: list[MeasureOut]
     orders: list[OrderOut]
-    tasks: list[TaskOut]
-    objections: list[ObjectionOut]
-    clocks: list[ClockOut]
+    dissuasions: list[DissuasionOut]
+    appeals: list[AppealOut]
+    deadlines: list[DeadlineOut]
     links: LinksOut
 
 
 def officers_case(case: Case, sealer: Sealer, caller: Caller, now: datetime) -> CaseOut:
-    """Returns all of it; `moves` are the actions that the state of the case allows now."""
+    """Returns all of it; `allowed_transitions` are the actions that the state of the case allows now."""
     teller = Teller(sealer, caller)
     loop = {
         "phase": phase_of(case, now),
-        "moves": words(case_moves(case, now)),
-        "clocks": [clock_out(clock) for clock in case.clocks],
+        "allowed_transitions": words(case_moves(case, now)),
+        "deadlines": [deadline_out(clock) for clock in case.deadlines],
         "measures": [teller.measure(measure, case) for measure in case.measures],
         "orders": [teller.order(order, case) for order in case.orders],
-        "tasks": [teller.task(task) for task in case.tasks],
-        "objections": [teller.objection(objection, case) for objection in case.objections],
+        "dissuasions": [teller.dissuasion(dissuasion) for dissuasion in case.dissuasions],
+        "appeals": [teller.appeal(appeal, case) for appeal in case.appeals],
         "transfers": [teller.transfer(transfer, case) for transfer in case.transfers],
     }
     return case_out(case, sealer, now, complete=True).model_copy(update=loop)
@@ -80,13 +80,13 @@ def own_case(case: Case, sealer: Sealer, caller: Caller) -> OwnCaseOut:
         case_id=case.case_id,
         opened_at=_opened_at(case),
         merged_into=case.merged_into,
-        others=others(case, institution),
+        other_institutions=others(case, institution),
         signals=[OwnSignalOut(**{name: getattr(signal, name) for name in shown}) for signal in reversed(signals.values())],
         measures=[teller.measure(measure, case) for measure in case.measures if measure.institution == institution],
         orders=[teller.order(order, case) for order in own_orders(case, institution)],
-        tasks=[teller.task(task) for task in own_tasks(case, institution)],
-        objections=[teller.objection(objection, case) for objection in own_objections(case, institution)],
-        clocks=[clock_out(clock) for clock in own_clocks(case, institution)],
+        dissuasions=[teller.dissuasion(dissuasion) for dissuasion in own_dissuasions(case, institution)],
+        appeals=[teller.appeal(appeal, case) for appeal in own_appeals(case, institution)],
+        deadlines=[deadline_out(clock) for clock in own_deadlines(case, institution)],
         links=LinksOut(self=f"/v1/cases/{case.case_id}"),
     )
 

@@ -177,6 +177,10 @@ def actor_of(caller: Caller) -> str:
 
 def refused(change: CaseChange) -> Problem:
     """Returns the problem that `track` named, with the allowed actions if the state refused it."""
-    slug = change.problem if change.problem in PROBLEMS else "not-allowed"
-    more: dict[str, Any] = {"moves": list(change.moves)} if change.moves or slug in ("not-allowed", "disposed") else {}
-    return Problem(slug, change.why or "the case does not allow this", revision=change.revision, **more)
+    slug = change.problem if change.problem in PROBLEMS else "transition-not-allowed"
+    more: dict[str, Any] = (
+        {"allowed_transitions": list(change.allowed_transitions)}
+        if change.allowed_transitions or slug in ("transition-not-allowed", "case-disposed")
+        else {}
+    )
+    return Problem(slug, change.detail or "the case does not allow this", revision=change.revision, **more)

@@ -1,6 +1,6 @@
 """Shared by the routes over cases: the body, the visible case, the action, and its response.
 
-Invariant: a case, order, dissuasion task or appeal that the caller may not see is answered as one that does not exist.
+Invariant: a case, order, dissuasion or appeal that the caller may not see is answered as one that does not exist.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from stream_processors.views.allowed_actions import MERGES_FOLLOWED, concerns
 
 OFFICERS, INSTITUTIONS = frozenset({Role.OFFICER}), frozenset({Role.INSTITUTION})
 BOTH = OFFICERS | INSTITUTIONS
-TROUBLE = ("invalid-request", "reference-reused", "log-unavailable", "rebuilding", "state-unavailable")
+TROUBLE = ("invalid-request", "reference-reused", "log-unavailable", "views-rebuilding", "state-unavailable")
 CASE = (
     "unknown-case",
     "stale-revision",
     "not-holder",
     "held-by-other",
-    "disposed",
-    "not-allowed",
-    "too-many-clocks",
-    "unreadable",
+    "case-disposed",
+    "transition-not-allowed",
+    "too-many-deadlines",
+    "action-unreadable",
     "forbidden",
 )
 """Problems that any action on a case can be refused with."""
@@ -138,8 +138,8 @@ async def act(call: Call, case: Case, requested: Wanted, action_id: str) -> Case
     except Problem as problem:
         if not is_officer(call):
             problem.more.pop("revision", None)  # it counts what everybody did in the case
-        if moves := problem.more.get("moves"):
-            problem.more["moves"] = words(moves)
+        if moves := problem.more.get("allowed_transitions"):
+            problem.more["allowed_transitions"] = words(moves)
         raise
     return outcome if isinstance(outcome, Pending) else outcome.case
 

@@ -29,7 +29,7 @@ from stream_processors.views.api import Views
 from stream_processors.views.reading import Rebuilding
 
 _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
-_SLUGS = {"invalid-move": "invalid-request", "not-yours": "forbidden"}
+_SLUGS = {"invalid-command": "invalid-request", "not-yours": "forbidden"}
 """Refusals of requests that are invalid in any state, mapped to the problem that the gateway's own checks would answer."""
 
 
@@ -59,7 +59,7 @@ class Bureau:
 
     async def act(self, caller: Caller, action: OversightAction, text: str) -> Record | None:
         """Returns the record afterwards; None if the log has not decided yet. `text` is the body: a key has one permanently."""
-        move_id = action.move.move_id
+        move_id = action.move.action_id
         print_ = self._tokenizer.token("print", action.about, text)
         if await self._memory.keep(f"v{move_id}", print_) != print_:
             raise Problem("reference-reused", "this Idempotency-Key was used for another request")
@@ -70,7 +70,7 @@ class Bureau:
 
     async def _append(self, caller: Caller, action: OversightAction) -> None:
         kind = "institution" if caller.role is Role.INSTITUTION else "officer"
-        actor, move_id = f"{kind}:{caller.subject}", action.move.move_id
+        actor, move_id = f"{kind}:{caller.subject}", action.move.action_id
         value = encode(
             APPRAISAL_COMMANDS, action, id=move_id, source="/gateway", actor=actor, time=self._now(), subject=action.about
         )
@@ -85,7 +85,7 @@ class Bureau:
         deadline, pause_s = time.monotonic() + self._wait_s, _POLL_FIRST_S
         while True:
             try:
-                change = change or await self._views.oversight_action(action.move.move_id)
+                change = change or await self._views.oversight_action(action.move.action_id)
                 if change is not None and change.outcome is ActionOutcome.REFUSED:
                     raise _refused(change)
                 record = await self._views.overseen(action.about) if change is not None else None
@@ -101,7 +101,7 @@ class Bureau:
 
 def _refused(change: OversightChange) -> Problem:
     slug = _SLUGS.get(change.problem or "", change.problem or "")
-    detail = change.why or "this action is not allowed in the current state"
+    detail = change.detail or "this action is not allowed in the current state"
     if slug == "invalid-request":
         return Problem(slug, detail, errors=[])
-    return Problem(slug if slug in PROBLEMS else "not-allowed", detail, revision=change.revision)
+    return Problem(slug if slug in PROBLEMS else "transition-not-allowed", detail, revision=change.revision)

@@ -1,8 +1,8 @@
 """Turns posted values into tokens for matching and sealed values for readers with a need.
 
 Invariant: no readable subject, name, account or text leaves here. Contexts: of an order `order/token`, `order/name`,
-`order/account`, `order/basis`, `order/text`, `order/answer`; of a dissuasion task `task/token`, `task/attempt`; of a measure
-`measure/note`, `measure/reference`; of an appeal `objection/text` (the person's words), `objection/notice`, `objection/reasons`.
+`order/account`, `order/basis`, `order/text`, `order/answer`; of a dissuasion `dissuasion/token`, `dissuasion/attempt`; of a
+measure `measure/note`, `measure/reference`; of an appeal `appeal/text` (the person's words), `appeal/notice`, `appeal/reasons`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from schemas.appeals import ObjectionMove, ObjectionRequest
-from schemas.dissuasion import Attempt, AttemptIn, TaskDraft, TaskEvent, TaskEventKind, TaskIn, Way
+from schemas.appeals import AppealMove, AppealRequest
+from schemas.dissuasion import Attempt, AttemptIn, DissuasionDraft, DissuasionEvent, DissuasionEventKind, DissuasionIn, Way
 from schemas.measures import BlockedIn, Measure, ReportedIn, WarnedIn
 from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind, Verify
 from schemas.orders.requests import AnswerIn, OrderIn, VerifyIn
@@ -28,7 +28,7 @@ ANSWERS: dict[str, OrderEventKind] = {
     "lifted": OrderEventKind.LIFT,
 }
 """The result that an institution reports -> the event of the order."""
-_TEXTS = {ObjectionMove.LODGE: "text", ObjectionMove.NOTICE: "notice"}
+_TEXTS = {AppealMove.FILE: "text", AppealMove.NOTICE: "notice"}
 """Contexts of the texts; all other actions give reasons."""
 
 
@@ -51,16 +51,19 @@ class Protector(NamedTuple):
         if isinstance(body, WarnedIn):
             own = {"channel": body.channel, "reaction": body.reaction}
         elif isinstance(body, BlockedIn):
-            own = {"what": body.what, "until": body.until}
+            own = {"target": body.target, "until": body.until}
             own |= {"amount_minor": body.amount.minor, "currency": body.amount.currency} if body.amount else {}
         else:
-            own = {"reported_to": body.reported_to, "reference_sealed": self._sealed(body.number, f"{name}/reference")}
+            own = {
+                "reported_to": body.reported_to,
+                "agency_reference_sealed": self._sealed(body.agency_reference, f"{name}/reference"),
+            }
         return Measure(
             measure_id=name,
             institution=institution,
             kind=body.kind,
             done_at=body.done_at,
-            at=now,
+            recorded_at=now,
             signal_id=body.signal_id,
             note_sealed=self._sealed(body.note, f"{name}/note"),
             **own,
@@ -81,10 +84,10 @@ class Protector(NamedTuple):
             currency=money.currency if money else None,
             basis_sealed=self._sealed(body.basis, f"{name}/basis"),
             answer_by=body.answer_by,
-            of=body.of,
+            related_order_id=body.related_order_id,
             text_sealed=self._sealed(body.text, f"{name}/text"),
             method=body.method,
-            announced_at=body.announced_at,
+            public_notice_at=body.public_notice_at,
         )
 
     def _verify(self, body: VerifyIn, name: str) -> Verify:
@@ -105,34 +108,34 @@ class Protector(NamedTuple):
             **body.model_dump(exclude={"result", "text"}),
         )
 
-    def draft_task(self, body: TaskIn, name: str, case_id: str, agency: str, action_id: str) -> TaskEvent:
+    def draft_dissuasion(self, body: DissuasionIn, name: str, case_id: str, agency: str, action_id: str) -> DissuasionEvent:
         person = self.subject(body.person, name, "victim")
-        reach = tuple(party.model_dump() for party in body.reach)
-        draft = TaskDraft(task_id=name, case_id=case_id, agency=agency, person=person, reach=reach)
-        return TaskEvent(event_id=action_id, task_id=name, kind=TaskEventKind.ASK, draft=draft)
+        reach = tuple(party.model_dump() for party in body.reachable_by)
+        draft = DissuasionDraft(dissuasion_id=name, case_id=case_id, agency=agency, person=person, reachable_by=reach)
+        return DissuasionEvent(event_id=action_id, dissuasion_id=name, kind=DissuasionEventKind.ASK, draft=draft)
 
     def attempt(self, body: AttemptIn, name: str, party: str, way: Way, now: datetime, action_id: str) -> Attempt:
         context = f"{name}/{action_id}"
         return Attempt(
             attempt_id=action_id,
             party=party,
-            way=way,
+            party_type=way,
             channel=body.channel,
             at=now,
             done_at=body.done_at,
             result=body.result,
             caller_sealed=self._sealed(body.caller, context),
-            said_sealed=self._sealed(body.said, context),
+            conversation_sealed=self._sealed(body.conversation, context),
         )
 
-    def objection(
-        self, move: ObjectionMove, name: str, case_id: str, party: str, action_id: str, text: str | None = None, **more: Any
-    ) -> ObjectionRequest:
-        return ObjectionRequest(
+    def appeal(
+        self, move: AppealMove, name: str, case_id: str, party: str, action_id: str, text: str | None = None, **more: Any
+    ) -> AppealRequest:
+        return AppealRequest(
             request_id=action_id,
-            objection_id=name,
+            appeal_id=name,
             case_id=case_id,
-            move=move,
+            action=move,
             party=party,
             text_sealed=self._sealed(text, f"{name}/{_TEXTS.get(move, 'reasons')}"),
             **more,

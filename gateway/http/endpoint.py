@@ -24,7 +24,7 @@ from gateway.security.auth import Caller, Role
 if TYPE_CHECKING:
     from gateway.services import Services
 
-_WITH_SLASHES = ("{notice_id}",)
+_WITH_SLASHES = ("{notification_id}",)
 """Path parameters whose values may contain a slash."""
 
 
@@ -101,7 +101,7 @@ class Endpoint:
         """Problems of the route, and those that follow from its caller, its body and its path parameters."""
         slugs = [*self.problems]
         slugs += ("unauthenticated", "forbidden", "keys-unavailable") if self.roles else ()
-        slugs += ("body-stalled", "body-too-large", "unsupported-media-type", "too-deep") if self.body is not None else ()
+        slugs += ("body-timeout", "body-too-large", "unsupported-media-type", "json-too-deep") if self.body is not None else ()
         slugs += ("not-found",) if "{" in self.path else ()
         return tuple(dict.fromkeys(slugs))
 

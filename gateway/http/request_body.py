@@ -70,7 +70,7 @@ async def read_body(request: Request, limit_bytes: int, idle_s: float) -> bytes:
 def _stalled(idle_s: float) -> Problem:
     """The connection cannot be reused: its next bytes would still belong to this body."""
     detail = f"no part of the body arrived for {idle_s:g} s, or it arrived at less than {LEAST_BYTES_A_SECOND} bytes per second"
-    return Problem("body-stalled", detail, headers={"Connection": "close"})
+    return Problem("body-timeout", detail, headers={"Connection": "close"})
 
 
 def _too_large(limit_bytes: int) -> Problem:

@@ -22,14 +22,14 @@ class SubjectOut(BaseModel):
     role: str
     token: str
     value: str | None
-    part: str | None = None
+    event_role: str | None = None
     unmatched: str | None = None
     hub: bool = False
     derived: bool | None = None
 
 
 def subject_out(subject: Subject, owner: str, sealer: Sealer) -> SubjectOut:
-    """`owner`: the signal, order or dissuasion task that the value was sealed for."""
+    """`owner`: the signal, order or dissuasion that the value was sealed for."""
     return shown(subject, opened(sealer, subject.sealed, f"{owner}/{subject.token}"))
 
 
@@ -40,7 +40,7 @@ def shown(subject: Subject, value: str | None) -> SubjectOut:
         role=subject.role,
         token=subject.token,
         value=value,
-        part=subject.part,
+        event_role=subject.event_role,
         unmatched=subject.unmatched,
         hub=subject.hub is not None,
         derived=subject.derived or None,

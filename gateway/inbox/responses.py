@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from gateway.http.unsealing import SubjectOut, opened, shown, text_of
 from schemas.common import Instant
-from schemas.dissuasion import Task
-from schemas.notices import Notice, told
+from schemas.dissuasion import Dissuasion
+from schemas.notices import Notification, told
 from schemas.orders.order import Order
 from schemas.security import Sealer
 from schemas.signals.subjects import Subject
@@ -21,7 +21,7 @@ from stream_processors.views.inbox import Addressed, Delivery, Entry, Reached
 Out = TypeVar("Out", bound=BaseModel)
 
 
-class CheckOut(BaseModel):
+class InboxVerifyOut(BaseModel):
     """The fields to compare before anything is stopped. If one differs, nothing may be stopped, and the answer is due at once."""
 
     fields: list[str]
@@ -32,7 +32,8 @@ class CheckOut(BaseModel):
 
 
 class InboxOrderOut(BaseModel):
-    """An order after the change that the notice reports. `check`: the fields to compare. `of`: the related order."""
+    """An order after the change that the notice reports. `verify`: the fields to compare. `related_order_id`: the related
+    order."""
 
     order_id: str
     kind: str
@@ -41,40 +42,40 @@ class InboxOrderOut(BaseModel):
     recipient: str
     basis: str
     subject: SubjectOut | None
-    check: CheckOut | None
+    verify: InboxVerifyOut | None
     amount_minor: int | None
     currency: str | None
-    of: str | None
+    related_order_id: str | None
     text: str | None
     issued_at: Instant | None
     valid_until: Instant | None
     answer_by: Instant | None
     overdue: bool
     held_minor: int
-    preserve_until: Instant | None
+    preserve_records_until: Instant | None
 
 
-class InboxTaskOut(BaseModel):
-    """A dissuasion task after the change that the notice reports. `person` is about to lose money."""
+class InboxDissuasionOut(BaseModel):
+    """A dissuasion after the change that the notice reports. `person` is about to lose money."""
 
-    task_id: str
+    dissuasion_id: str
     state: str
     agency: str
     person: SubjectOut
     opened_at: Instant
-    tries: int
+    attempt_count: int
 
 
 class InboxFeedbackOut(BaseModel):
-    """The outcome of a signal; a later one replaces it. `saved_minor` belongs to the case, and its signals share it."""
+    """The outcome of a signal; a later one replaces it. `prevented_loss_minor` belongs to the case, and its signals share it."""
 
     signal_id: str | None
     duplicate_of: str | None
     corroborated_by: int
-    seen: bool
-    acts: list[str]
+    reviewed: bool
+    actions_taken: list[str]
     outcome: str | None
-    saved_minor: dict[str, int]
+    prevented_loss_minor: dict[str, int]
 
 
 class InboxWarningOut(BaseModel):
@@ -84,46 +85,47 @@ class InboxWarningOut(BaseModel):
     subject_kind: str
     kinds: list[str]
     severity: str
-    others: int
+    other_institutions: int
     signals: list[str]
 
 
-class InboxUndoOut(BaseModel):
+class InboxReversalOut(BaseModel):
     """An action and its reversal: at once, or when the agency orders it."""
 
     order_id: str | None
-    did: str
-    undo: str
-    after_order: bool
+    action: str
+    reversal: str
+    requires_order: bool
     amount_minor: int | None
     currency: str | None
 
 
-class InboxTakenBackOut(BaseModel):
-    """A signal was corrected or retracted. `undo`: your actions to reverse; `proposed`: for the agency, the next releases."""
+class InboxRetractionOut(BaseModel):
+    """A signal was corrected or retracted. `reversals`: your actions to reverse; `proposed_orders`: for the agency, the next
+    releases."""
 
     subject: str
     change: str
-    others: int
-    undo: list[InboxUndoOut]
-    proposed: list[InboxUndoOut]
-    needs_receipt: bool
+    other_institutions: int
+    reversals: list[InboxReversalOut]
+    proposed_orders: list[InboxReversalOut]
+    requires_acknowledgement: bool
 
 
-class InboxObjectionOut(BaseModel):
+class InboxAppealOut(BaseModel):
     """The new state of an appeal, your orders that it concerns, and the action you should take now."""
 
-    objection_id: str
+    appeal_id: str
     state: str
     orders: list[str]
-    please: str
+    requested_action: str
 
 
 class ReachedOut(BaseModel):
-    """`way`: poll, stream, webhook or api; `attempt` of a webhook."""
+    """`channel`: poll, stream, webhook or api; `attempt` of a webhook."""
 
     at: Instant
-    way: str
+    channel: str
     attempt: int | None = None
 
 
@@ -135,53 +137,53 @@ class DeliveryOut(BaseModel):
     received: ReachedOut | None = None
     acknowledged: ReachedOut | None = None
     parked: ReachedOut | None = None
-    replayed: ReachedOut | None = None
+    redelivered: ReachedOut | None = None
     detail: str | None = None
 
 
 class ItemOut(BaseModel):
-    """A notice. `says` is the key of its sentence, `zh` and `en` the sentence. `cursor` is its position: send it in `after` to
-    get later notices and to confirm all earlier ones."""
+    """A notice. `template` is the key of its sentence, `zh` and `en` the sentence. `cursor` is its position: send it in
+    `after` to get later notices and to confirm all earlier ones."""
 
     cursor: str | None
-    notice_id: str
+    notification_id: str
     kind: str
-    says: str
+    template: str
     zh: str
     en: str
     at: Instant
     case_id: str
     order: InboxOrderOut | None = None
-    task: InboxTaskOut | None = None
+    dissuasion: InboxDissuasionOut | None = None
     subject: SubjectOut | None = None
     data: dict[str, int | str] | None = None
     feedback: InboxFeedbackOut | None = None
     warning: InboxWarningOut | None = None
-    taken_back: InboxTakenBackOut | None = None
-    objection: InboxObjectionOut | None = None
+    retraction: InboxRetractionOut | None = None
+    appeal: InboxAppealOut | None = None
     delivery: DeliveryOut
 
 
 class InboxOut(BaseModel):
-    """Notices, the oldest first. `next`: send it in `after` of the next request; `more`: there is more already."""
+    """Notices, the oldest first. `next_cursor`: send it in `after` of the next request; `has_more`: there is more already."""
 
     inbox: str
     items: list[ItemOut]
-    next: str | None
-    more: bool
+    next_cursor: str | None
+    has_more: bool
 
 
-class CaseNoticeOut(BaseModel):
+class CaseNotificationOut(BaseModel):
     """One notice of a case, and the proof of its delivery."""
 
     recipient: str
-    notice_id: str
+    notification_id: str
     kind: str
-    says: str
+    template: str
     zh: str
     en: str
     order_id: str | None
-    task_id: str | None
+    dissuasion_id: str | None
     delivery: DeliveryOut
 
 
@@ -189,58 +191,58 @@ class DeliveriesOut(BaseModel):
     """The notices of a case, the oldest first, with recipient and delivery state."""
 
     case_id: str
-    deliveries: list[CaseNoticeOut]
+    deliveries: list[CaseNotificationOut]
 
 
 def item_out(entry: Entry, cursor: str | None, sealer: Sealer) -> ItemOut:
-    notice, order, task = entry.issued.notice, entry.issued.order, entry.issued.task
+    notice, order, dissuasion = entry.issued.notification, entry.issued.order, entry.issued.dissuasion
     wording = told(notice)
     return ItemOut(
         cursor=cursor,
-        notice_id=notice.notice_id,
+        notification_id=notice.notification_id,
         kind=notice.kind.value,
-        says=notice.says,
+        template=notice.template,
         zh=wording.zh,
         en=wording.en,
         at=notice.at,
         case_id=notice.case_id,
         order=_order(order, sealer) if order else None,
-        task=_task(task, sealer) if task else None,
+        dissuasion=_dissuasion(dissuasion, sealer) if dissuasion else None,
         subject=_subject(notice.subject, _owners(notice, order), sealer) if notice.subject else None,
         data=_data(notice, order, sealer) or None,
         feedback=_as(InboxFeedbackOut, notice.feedback),
         warning=_as(InboxWarningOut, notice.warning),
-        taken_back=_as(InboxTakenBackOut, notice.taken_back),
-        objection=_as(InboxObjectionOut, notice.objection),
+        retraction=_as(InboxRetractionOut, notice.retraction),
+        appeal=_as(InboxAppealOut, notice.appeal),
         delivery=delivery_out(notice, entry.delivery),
     )
 
 
-def delivery_out(notice: Notice, delivery: Delivery) -> DeliveryOut:
+def delivery_out(notice: Notification, delivery: Delivery) -> DeliveryOut:
     return DeliveryOut(
         state=delivery.state.value,
         sent_at=notice.at,
         received=_reached(delivery.received),
         acknowledged=_reached(delivery.acknowledged),
         parked=_reached(delivery.parked),
-        replayed=_reached(delivery.replayed),
+        redelivered=_reached(delivery.redelivered),
         detail=delivery.detail,
     )
 
 
-def case_notice_out(addressed: Addressed) -> CaseNoticeOut:
+def case_notification_out(addressed: Addressed) -> CaseNotificationOut:
     """For the officers of the case: the sentence of the notice, without its other data."""
-    notice = addressed.entry.issued.notice
+    notice = addressed.entry.issued.notification
     wording = told(notice)
-    return CaseNoticeOut(
+    return CaseNotificationOut(
         recipient=addressed.recipient,
-        notice_id=notice.notice_id,
+        notification_id=notice.notification_id,
         kind=notice.kind.value,
-        says=notice.says,
+        template=notice.template,
         zh=wording.zh,
         en=wording.en,
         order_id=notice.order_id,
-        task_id=notice.task_id,
+        dissuasion_id=notice.dissuasion_id,
         delivery=delivery_out(notice, addressed.entry.delivery),
     )
 
@@ -252,15 +254,17 @@ def _as(model: type[Out], record: BaseModel | None) -> Out | None:
 def _reached(reached: Reached | None) -> ReachedOut | None:
     if reached is None:
         return None
-    return ReachedOut(at=reached.at, way=reached.way, attempt=reached.attempt if reached.way == "webhook" else None)
+    return ReachedOut(at=reached.at, channel=reached.way, attempt=reached.attempt if reached.way == "webhook" else None)
 
 
-def _owners(notice: Notice, order: Order | None) -> list[str]:
-    """The possible contexts of a notice's subject: its order or the related one, its task, the recipient's own signals."""
+def _owners(notice: Notification, order: Order | None) -> list[str]:
+    """The possible contexts of a notice's subject: its order or the related one, its dissuasion, the recipient's own signals."""
     signals: list[str] = [*notice.warning.signals] if notice.warning else []
     if notice.feedback is not None and notice.feedback.signal_id:
         signals.append(notice.feedback.signal_id)
-    return [owner for owner in (notice.order_id, order.of if order else None, notice.task_id, *signals) if owner]
+    return [
+        owner for owner in (notice.order_id, order.related_order_id if order else None, notice.dissuasion_id, *signals) if owner
+    ]
 
 
 def _subject(subject: Subject, owners: list[str], sealer: Sealer) -> SubjectOut:
@@ -269,21 +273,21 @@ def _subject(subject: Subject, owners: list[str], sealer: Sealer) -> SubjectOut:
     return shown(subject, value)
 
 
-def _data(notice: Notice, order: Order | None, sealer: Sealer) -> dict[str, int | str]:
+def _data(notice: Notification, order: Order | None, sealer: Sealer) -> dict[str, int | str]:
     """The notice's values; the basis that an officer gave is sealed in the order beside it."""
     basis = opened(sealer, order.basis_sealed, f"{order.order_id}/basis") if order is not None else None
     return {**notice.data, "basis": basis} if basis is not None and "basis" in notice.data else notice.data
 
 
-_PLAIN = [name for name in InboxOrderOut.model_fields if name not in ("basis", "subject", "check", "text", "kind", "state")]
+_PLAIN = [name for name in InboxOrderOut.model_fields if name not in ("basis", "subject", "verify", "text", "kind", "state")]
 
 
 def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
     plain: dict[str, Any] = {name: getattr(order, name) for name in _PLAIN}
-    owners = [order.order_id, *([order.of] if order.of else [])]
+    owners = [order.order_id, *([order.related_order_id] if order.related_order_id else [])]
     check = None
     if order.verify is not None:
-        check = CheckOut(
+        check = InboxVerifyOut(
             fields=[field.value for field in order.verify_fields],
             name=opened(sealer, order.verify.name_sealed, f"{order.order_id}/name"),
             account=opened(sealer, order.verify.account_sealed, f"{order.order_id}/account"),
@@ -296,17 +300,17 @@ def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
         state=order.state.value,
         basis=text_of(sealer, order.basis, order.basis_sealed, f"{order.order_id}/basis") or "",
         subject=_subject(order.subject, owners, sealer) if order.subject else None,
-        check=check,
+        verify=check,
         text=opened(sealer, order.text_sealed, f"{order.order_id}/text"),
     )
 
 
-def _task(task: Task, sealer: Sealer) -> InboxTaskOut:
-    return InboxTaskOut(
-        task_id=task.task_id,
-        state=task.state.value,
-        agency=task.agency,
-        person=_subject(task.person, [task.task_id], sealer),
-        opened_at=task.opened_at,
-        tries=task.tries,
+def _dissuasion(dissuasion: Dissuasion, sealer: Sealer) -> InboxDissuasionOut:
+    return InboxDissuasionOut(
+        dissuasion_id=dissuasion.dissuasion_id,
+        state=dissuasion.state.value,
+        agency=dissuasion.agency,
+        person=_subject(dissuasion.person, [dissuasion.dissuasion_id], sealer),
+        opened_at=dissuasion.opened_at,
+        attempt_count=dissuasion.attempt_count,
     )

@@ -14,7 +14,7 @@ from gateway.http.endpoint import Call, Endpoint
 from gateway.http.request_body import media_type, read_body
 from gateway.http.responses import dumped
 from gateway.inbox import cursor as cursors
-from gateway.inbox.responses import DeliveriesOut, InboxOut, ItemOut, case_notice_out, item_out
+from gateway.inbox.responses import DeliveriesOut, InboxOut, ItemOut, case_notification_out, item_out
 from gateway.inbox.stream import InboxStream
 from gateway.metrics import METRICS
 from gateway.problems import Problem, of_refused
@@ -38,7 +38,7 @@ class _Query(BaseModel):
 
 
 class InboxQuery(_Query):
-    """`after`: the `next` of the last response; earlier notices count as received. `wait_s`: how long to wait if there is
+    """`after`: the `next_cursor` of the last response; earlier notices count as received. `wait_s`: how long to wait if there is
     nothing. `inbox`: for officers, one of their queues; optional if the token has one."""
 
     after: str | None = Field(default=None, max_length=64)
@@ -57,13 +57,13 @@ class OneQuery(_Query):
 
 
 class DeliveriesQuery(BaseModel):
-    """`case`: the case whose notices to list."""
+    """`case_id`: the case whose notices to list."""
 
     model_config = ConfigDict(extra="forbid")
     case: Name
 
 
-class ReplayIn(Exact):
+class RedeliverIn(Exact):
     """`after`: a cursor; later notices are redelivered. Default: all retained notices. `limit`: the maximum."""
 
     model_config = ConfigDict(extra="forbid")
@@ -73,7 +73,7 @@ class ReplayIn(Exact):
 
 async def get_inbox(call: Call) -> Response:
     """Returns your notices, the oldest first: at once if there are any after `after`, else when the first arrives. A request with
-    `next` confirms the last page, which is then marked as received once."""
+    `next_cursor` confirms the last page, which is then marked as received once."""
     query = _query(call, InboxQuery)
     recipient, desk = inbox_of(call.caller, query.inbox), call.services.inboxes
     after = await desk.place(recipient, query.after)
@@ -86,7 +86,7 @@ async def get_inbox(call: Call) -> Response:
 
 
 async def get_inbox_stream(call: Call) -> InboxStream:
-    """Streams notices as server-sent events: `notice` (an item; its id is its cursor), `bye`. `Last-Event-ID` resumes and
+    """Streams notices as server-sent events: `notification` (an item; its id is its cursor), `bye`. `Last-Event-ID` resumes and
     confirms all earlier notices. An id of another inbox is ignored, and the stream begins with all retained notices. A
     redelivered notice has no id."""
     query, services = _query(call, StreamQuery), call.services
@@ -110,10 +110,10 @@ async def get_inbox_stream(call: Call) -> InboxStream:
     )
 
 
-async def get_notice(call: Call) -> Response:
+async def get_notification(call: Call) -> Response:
     """Returns one notice, as a webhook's `link` names it. Reading marks nothing: acknowledge it when your system has it."""
     recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
-    entry = await call.services.inboxes.notice(recipient, call.request.path_params["notice_id"])
+    entry = await call.services.inboxes.notice(recipient, call.request.path_params["notification_id"])
     accessed(call.caller, "inbox", inbox=recipient, found=1)
     return dumped(item_out(entry, None, call.services.sealer))
 
@@ -122,27 +122,27 @@ async def post_acknowledge(call: Call) -> Response:
     """Confirms that your system has the notice and will act. The log has the confirmation before the response; a repeated one
     returns the first time."""
     recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
-    entry = await call.services.inboxes.acknowledge(call.caller, recipient, call.request.path_params["notice_id"])
+    entry = await call.services.inboxes.acknowledge(call.caller, recipient, call.request.path_params["notification_id"])
     return dumped(item_out(entry, None, call.services.sealer))
 
 
-async def post_replay_one(call: Call) -> Response:
+async def post_redeliver_one(call: Call) -> Response:
     """Redelivers a notice: in this response, on live connections, and to a webhook, even if it was parked."""
     recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
     await _may_replay(call, recipient)
-    entry = await call.services.inboxes.replay(call.caller, recipient, call.request.path_params["notice_id"])
+    entry = await call.services.inboxes.replay(call.caller, recipient, call.request.path_params["notification_id"])
     accessed(call.caller, "inbox", inbox=recipient, found=1)
     return dumped(item_out(entry, None, call.services.sealer))
 
 
-async def post_replay(call: Call) -> Response:
+async def post_redeliver(call: Call) -> Response:
     """Redelivers all notices after a cursor, as for one."""
     services = call.services
     recipient = inbox_of(call.caller, _query(call, OneQuery).inbox)
     raw = await read_body(call.request, services.settings.body_limit_bytes, services.settings.body_idle_s)
     if raw:
         media_type(call.request, "application/json")
-    body = validated(ReplayIn, raw or b"{}", "invalid-request", services.settings.json_depth_limit)
+    body = validated(RedeliverIn, raw or b"{}", "invalid-request", services.settings.json_depth_limit)
     after = await services.inboxes.place(recipient, body.after)
     if after is None:
         raise cursors.refused("/after")
@@ -159,7 +159,7 @@ async def get_deliveries(call: Call) -> Response:
         raise Problem("unknown-case", "the case does not exist in your queues")
     notices = await call.services.views.of_case(case.case_id)
     accessed(call.caller, "deliveries", case=case.case_id, found=len(notices))
-    return dumped(DeliveriesOut(case_id=case.case_id, deliveries=[case_notice_out(notice) for notice in notices]))
+    return dumped(DeliveriesOut(case_id=case.case_id, deliveries=[case_notification_out(notice) for notice in notices]))
 
 
 def inbox_of(caller: Caller, named: str | None) -> str:
@@ -192,7 +192,7 @@ def _render_inbox(call: Call, recipient: str, page: Inbox, after: str | None, wa
     if items:
         accessed(call.caller, "inbox", inbox=recipient, found=len(items))
         METRICS.inbox_notices.labels(way).inc(len(items))
-    return InboxOut(inbox=recipient, items=items, next=cursors_[-1] if items else after, more=page.more)
+    return InboxOut(inbox=recipient, items=items, next_cursor=cursors_[-1] if items else after, has_more=page.more)
 
 
 def _query(call: Call, model: type[Model]) -> Model:
@@ -202,7 +202,7 @@ def _query(call: Call, model: type[Model]) -> Model:
         raise of_refused(refused(error, "invalid-request")) from None
 
 
-_TROUBLE = ("invalid-request", "rebuilding", "state-unavailable")
+_TROUBLE = ("invalid-request", "views-rebuilding", "state-unavailable")
 _MARKING = (*_TROUBLE, "log-unavailable")
 _REPLAYING = (*_MARKING, "rate-limited")
 _WAITING = (*_MARKING, "too-many-streams", "overloaded")
@@ -233,8 +233,8 @@ ENDPOINTS = [
     ),
     Endpoint(
         "GET",
-        "/v1/inbox/{notice_id}",
-        get_notice,
+        "/v1/inbox/{notification_id}",
+        get_notification,
         RECIPIENTS,
         "One notice",
         query=OneQuery,
@@ -243,19 +243,19 @@ ENDPOINTS = [
     ),
     Endpoint(
         "POST",
-        "/v1/inbox/replay",
-        post_replay,
+        "/v1/inbox/redeliver",
+        post_redeliver,
         RECIPIENTS,
         "Redeliver the notices after a cursor",
         query=OneQuery,
-        body=ReplayIn,
+        body=RedeliverIn,
         body_required=False,
         answers={200: InboxOut},
         problems=_REPLAYING,
     ),
     Endpoint(
         "POST",
-        "/v1/inbox/{notice_id}/acknowledge",
+        "/v1/inbox/{notification_id}/acknowledge",
         post_acknowledge,
         RECIPIENTS,
         "Acknowledge a notice",
@@ -265,8 +265,8 @@ ENDPOINTS = [
     ),
     Endpoint(
         "POST",
-        "/v1/inbox/{notice_id}/replay",
-        post_replay_one,
+        "/v1/inbox/{notification_id}/redeliver",
+        post_redeliver_one,
         RECIPIENTS,
         "Redeliver a notice",
         query=OneQuery,

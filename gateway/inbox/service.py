@@ -77,29 +77,29 @@ class InboxDesk:
         entries = await self._views.unreceived(recipient, upto=upto, limit=MOST_MARKS) if upto >= 0 else []
         await self._mark(caller, entries, DeliveryState.RECEIVED, way)
 
-    async def acknowledge(self, caller: Caller, recipient: str, notice_id: str) -> Entry:
+    async def acknowledge(self, caller: Caller, recipient: str, notification_id: str) -> Entry:
         """Returns the acknowledged notice. A repeated call returns the first time."""
-        entry = await self.notice(recipient, notice_id)
+        entry = await self.notice(recipient, notification_id)
         if entry.delivery.acknowledged is not None:
             return entry
         at = await self._mark(caller, [entry], DeliveryState.ACKNOWLEDGED, "api")
         return entry._replace(delivery=entry.delivery._replace(acknowledged=Reached(at, "api", 1)))
 
-    async def replay(self, caller: Caller, recipient: str, notice_id: str) -> Entry:
+    async def replay(self, caller: Caller, recipient: str, notification_id: str) -> Entry:
         """Returns the notice, and sends it again to all listeners of the recipient."""
-        entry = await self.notice(recipient, notice_id)
-        at = await self._mark(caller, [entry], DeliveryState.REPLAYED, "api")
-        return entry._replace(delivery=entry.delivery._replace(replayed=Reached(at, "api", 1)))
+        entry = await self.notice(recipient, notification_id)
+        at = await self._mark(caller, [entry], DeliveryState.REDELIVERED, "api")
+        return entry._replace(delivery=entry.delivery._replace(redelivered=Reached(at, "api", 1)))
 
     async def replay_from(self, caller: Caller, recipient: str, after: int, limit: int) -> Inbox:
         """Sends all notices after the offset again, at most `limit`."""
         page = await self._views.inbox(recipient, after=after, limit=limit)
-        await self._mark(caller, page.entries, DeliveryState.REPLAYED, "api")
+        await self._mark(caller, page.entries, DeliveryState.REDELIVERED, "api")
         return page
 
-    async def notice(self, recipient: str, notice_id: str) -> Entry:
+    async def notice(self, recipient: str, notification_id: str) -> Entry:
         """Problem 404 if it is not in this inbox: another's does not exist."""
-        entry = await self._views.noticed(recipient, name_of(member_of(recipient, notice_id, 0)))
+        entry = await self._views.noticed(recipient, name_of(member_of(recipient, notification_id, 0)))
         if entry is None:
             raise Problem("not-found", "this inbox has no such notice, or its retention has ended")
         return entry
@@ -120,18 +120,18 @@ class InboxDesk:
 
 
 def _record(caller: Caller, entry: Entry, state: DeliveryState, way: Way, at: datetime) -> KeyedEntry:
-    notice = entry.issued.notice
+    notice = entry.issued.notification
     mark = DeliveryMark(
         recipient=notice.recipient,
-        notice_id=notice.notice_id,
+        notification_id=notice.notification_id,
         state=state,
         at=at,
-        way=way,
-        noticed_at=notice.at,
-        place=entry.offset if entry.offset >= 0 else None,
+        channel=way,
+        notified_at=notice.at,
+        notification_offset=entry.offset if entry.offset >= 0 else None,
     )
     who = "institution" if caller.role is Role.INSTITUTION else "officer"
-    name = f"{state.value}-{name_of(member_of(notice.recipient, notice.notice_id, 0))}-{int(at.timestamp() * 1000)}"
+    name = f"{state.value}-{name_of(member_of(notice.recipient, notice.notification_id, 0))}-{int(at.timestamp() * 1000)}"
     actor = f"{who}:{caller.subject}"
     value = encode(DELIVERIES, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
     return KeyedEntry(notice.recipient.encode(), value)

@@ -70,12 +70,12 @@ class InboxStream(Streaming):
             return None
         for name in names:  # what was rung meanwhile waits for the next page
             self._ear.again.pop(name, None)
-        events = [self._event(replayed, None) for replayed in again if replayed is not None]
+        events = [self._event(redelivered, None) for redelivered in again if redelivered is not None]
         for entry in page.entries:
             events.append(self._event(entry, self._desk.cursor(self._ear.recipient, page.log, entry.offset)))
             self._after = entry.offset
             if self._caught_up:
-                METRICS.inbox_delay_s.observe(max(0.0, self._wall() - entry.issued.notice.at.timestamp()))
+                METRICS.inbox_delay_s.observe(max(0.0, self._wall() - entry.issued.notification.at.timestamp()))
         self._more, self._caught_up = page.more, self._caught_up or not page.more
         METRICS.inbox_notices.labels("stream").inc(len(events))
         return b"".join(events) or None

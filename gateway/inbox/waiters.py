@@ -144,7 +144,7 @@ class Bell:
 
     def _admit(self, recipient: str, who: str) -> None:
         """Problem if too many wait: in all, for this inbox, or of this caller. Any unit may have an inbox (of a letter or a
-        dissuasion task), even without a route in the policy, so a caller that may read many must not take all places with names.
+        dissuasion), even without a route in the policy, so a caller that may read many must not take all places with names.
         """
         limits = self._settings
         if self.draining or self._count.total() >= limits.inbox_waiting_limit:

@@ -135,7 +135,7 @@ class Hub:
                 await self._ready.wait()
         except TimeoutError:
             detail = "the log or the views are unavailable, or the views are being rebuilt"
-            raise later("rebuilding", detail, self._settings.retry_after_s) from None
+            raise later("views-rebuilding", detail, self._settings.retry_after_s) from None
 
     def _begin(self, client: Client, last_id: str | None) -> None:
         """Resumes where the client was, if all later rows are kept; else the client reads its lists and continues from there."""

@@ -61,7 +61,7 @@ async def _events(call: Call, named: str | None, wants: Wants) -> EventStream:
     return EventStream(services.live, client, services.settings)
 
 
-_PROBLEMS = ("invalid-request", "too-many-streams", "overloaded", "rebuilding")
+_PROBLEMS = ("invalid-request", "too-many-streams", "overloaded", "views-rebuilding")
 
 
 def _endpoint(path: str, handler: object, summary: str, query: type[BaseModel] | None) -> Endpoint:

@@ -36,7 +36,7 @@ from schemas.security import Tokenizer
 from stream_processors.views.allowed_actions import MERGES_FOLLOWED
 from stream_processors.views.receipts import Receipt
 
-_MARKS = {"at", "late", "done_late", "note_sealed", "reference_sealed"}
+_MARKS = {"recorded_at", "late", "done_late", "note_sealed", "agency_reference_sealed"}
 """Members of a measure that come from the log or are sealed anew on each request."""
 
 
@@ -80,7 +80,7 @@ async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pen
     if (stored := await _find_measure(call, case, made)) is not None:
         there, holder = stored
         render = teller(call).measure
-        same_number = render(there, holder).reference == render(made, holder).reference
+        same_number = render(there, holder).agency_reference == render(made, holder).agency_reference
         if not same_number or there.model_dump(exclude=_MARKS) != made.model_dump(exclude=_MARKS):
             raise Problem("reference-reused", "you used this reference for another measure")
         return render(there, holder)
@@ -121,13 +121,19 @@ async def _cases(call: Call) -> tuple[str, list[Case]]:
     if receipt is not None and receipt.of is not None:
         receipt = await _own_receipt(call, receipt.of)
     if receipt is None:
-        raise later("no-case", "the signal has not been assessed yet; retry in a moment", call.services.settings.retry_after_s)
+        raise later(
+            "signal-without-case", "the signal has not been assessed yet; retry in a moment", call.services.settings.retry_after_s
+        )
     if not receipt.cases:
-        raise Problem("no-case", "the signal belongs to no case: it opened none, or it was retracted")
+        raise Problem("signal-without-case", "the signal belongs to no case: it opened none, or it was retracted")
     candidates = [await call.services.views.case(case_id) for case_id in receipt.cases]
     cases = [case for case in candidates if case is not None]
     if len(cases) < len(candidates):
-        raise later("no-case", "the case of the signal is being opened; retry in a moment", call.services.settings.retry_after_s)
+        raise later(
+            "signal-without-case",
+            "the case of the signal is being opened; retry in a moment",
+            call.services.settings.retry_after_s,
+        )
     return receipt.signal_id, cases
 
 
@@ -143,7 +149,7 @@ async def _own_receipt(call: Call, signal_id: str) -> Receipt | None:
     return None
 
 
-_REFUSALS = (*CASE, "impossible-time", "too-many-measures")
+_REFUSALS = (*CASE, "time-out-of-range", "too-many-measures")
 ENDPOINTS = [
     move_endpoint(
         "/v1/cases/{case_id}/measures",
@@ -161,6 +167,6 @@ ENDPOINTS = [
         "Report a measure for a signal",
         body=MeasureBody,
         answer=MeasuredOut,
-        problems=(*_REFUSALS, "no-case"),
+        problems=(*_REFUSALS, "signal-without-case"),
     ),
 ]

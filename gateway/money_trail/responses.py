@@ -42,7 +42,7 @@ class StartOut(BaseModel):
     """The start of the trail: `loss` (a victim paid), `arrived` (it came to the case's subject), `left`, or `reported`."""
 
     account: AccountOut
-    why: str
+    reason: str
     at: Instant
     amount: Amount
 
@@ -64,14 +64,14 @@ class HopOut(BaseModel):
 
 class StopOut(BaseModel):
     """The loss on an account: `arrived` = `went_on` + `unexplained` + `remaining`. `institution` keeps the account, by the
-    evidence `known_by` (docs/guide/money-trail.md); `held_minor` is held by this case's orders, `returned_minor` was paid back by
-    them (and is still part of `remaining` if nobody reports it); `cases` are yours that name it."""
+    evidence `institution_known_from` (docs/guide/money-trail.md); `held_minor` is held by this case's orders, `returned_minor`
+    was paid back by them (and is still part of `remaining` if nobody reports it); `cases` are yours that name it."""
 
     account: AccountOut
     depth: int
     currency: str
-    arrived_minor: int
-    went_on_minor: int
+    received_minor: int
+    forwarded_minor: int
     unexplained_minor: int
     remaining_minor: int
     held_minor: int
@@ -79,7 +79,7 @@ class StopOut(BaseModel):
     withheld: bool
     cases: list[str]
     institution: str | None = None
-    known_by: str | None = None
+    institution_known_from: str | None = None
     first_at: Instant | None = None
     last_at: Instant | None = None
 
@@ -87,7 +87,7 @@ class StopOut(BaseModel):
 class CutOut(BaseModel):
     """Money that moved past a bound of the trail (`depth`, `fan_out`)."""
 
-    bound: str
+    limit: str
     payer: str
     payee: str
     transfers: int
@@ -181,7 +181,7 @@ class Writer:
 
     def _start(self, start: Start) -> StartOut:
         amount = Amount(minor=start.loss.amount_minor, currency=start.loss.currency)
-        return StartOut(account=self.account(start.loss.account), why=start.why, at=start.loss.at, amount=amount)
+        return StartOut(account=self.account(start.loss.account), reason=start.why, at=start.loss.at, amount=amount)
 
     def _hop(self, hop: Hop, currency: str) -> HopOut:
         evidence = [name for name in hop.evidence if name in self._mine]
@@ -213,7 +213,7 @@ class Writer:
             held_minor=held.get(stop.account, 0),
             returned_minor=paid.get(stop.account, 0),
             institution=keeper.institution if keeper else None,
-            known_by=keeper.why if keeper else None,
+            institution_known_from=keeper.why if keeper else None,
             withheld=not cases,
             cases=cases[:CASES_TOLD],
         )
@@ -276,4 +276,4 @@ def _gap(gap: Unexplained, currency: str) -> GapOut:
 
 
 def _bounds(followed: Followed) -> set[str]:
-    return {cut.bound for cut in followed.cuts} | ({"transfers"} if followed.unread else set())
+    return {cut.limit for cut in followed.cuts} | ({"transfers"} if followed.unread else set())

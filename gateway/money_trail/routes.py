@@ -49,7 +49,7 @@ class RefundIn(Exact):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     account: Named
     balance: Amount
-    notice_ends_at: GivenInstant | None = None
+    public_notice_ends_at: GivenInstant | None = None
     payments: Annotated[list[PaymentIn], Field(min_length=1), AtMost(MOST_GIVEN)] | None = None
 
 
@@ -63,19 +63,19 @@ class ShareOut(BaseModel):
 
 
 class RefundOut(BaseModel):
-    """The proposal with its working. `found`: whether the trail found the payments. `partial`: limits that were reached (as of a
-    trail; `payments`: more than are traced; `withheld`: other agencies' cases name victims of this account, so ask them first);
-    the list of payers may be incomplete."""
+    """The proposal with its working. `from_trail`: whether the trail found the payments. `partial`: limits that were reached (as
+    of a trail; `payments`: more than are traced; `withheld`: other agencies' cases name victims of this account, so ask them
+    first); the list of payers may be incomplete."""
 
     account: AccountOut
     currency: str
     balance_minor: int
     rule: RefundRule
     shares: list[ShareOut]
-    left_minor: int
+    undistributed_minor: int
     payable: bool
     steps: list[StepOut]
-    found: bool
+    from_trail: bool
     partial: list[str]
 
 
@@ -84,7 +84,7 @@ async def get_trail(call: Call) -> Response:
     proposed order for each account with money left. Transfers that only other agencies' cases report appear as accounts and
     amounts. The audit log records the access."""
     case, policy = await seen_case(call), call.services.policy
-    gathered = await _reading(call, policy.trail).of_case(case.case_id, case.primary.token)
+    gathered = await _reading(call, policy.trail).of_case(case.case_id, case.primary_subject.token)
     out = Writer(case, gathered, policy, call.services.sealer).trail()
     accessed(call.caller, "trail", case=case.case_id, queue=case.queue, accounts=len(out.accounts))
     return dumped(out)
@@ -112,7 +112,7 @@ async def post_refund(call: Call) -> Response:
         account=token,
         balance_minor=body.balance.minor,
         currency=body.balance.currency,
-        notice_ends_at=body.notice_ends_at,
+        public_notice_ends_at=body.public_notice_ends_at,
     )
     result = refund(frozen, payments, basis=_basis(policy), now=datetime.now(UTC))
     accessed(call.caller, "refund", case=case.case_id, queue=case.queue, token=token, payments=len(payments))
@@ -127,10 +127,10 @@ async def post_refund(call: Call) -> Response:
                 ShareOut(**share.model_dump(), account=writer.account(share.payer) if by_trail else None)
                 for share in result.shares
             ],
-            left_minor=result.left_minor,
+            undistributed_minor=result.undistributed_minor,
             payable=result.payable,
             steps=told(result),
-            found=by_trail,
+            from_trail=by_trail,
             partial=sorted(partial),
         )
     )
@@ -154,14 +154,14 @@ def _find_payments(gathered: Gathered, account: str, currency: str, rules: Trail
     payments = []
     for n, loss in enumerate(losses[:MOST_TRACED], 1):
         trail = follow([loss], gathered.transfers, rules=rules)
-        partial |= {cut.bound for cut in trail.cuts} | ({"transfers"} if trail.unread else set())
+        partial |= {cut.limit for cut in trail.cuts} | ({"transfers"} if trail.unread else set())
         stop = next((candidate for candidate in trail.stops if candidate.account == account), None)
         if stop is not None:
             payments.append(
                 Payment.trusted(
                     payment_id=f"p-{n}",
                     payer=loss.account,
-                    amount_minor=min(stop.arrived_minor, loss.amount_minor),
+                    amount_minor=min(stop.received_minor, loss.amount_minor),
                     at=stop.first_at,
                     traced_minor=stop.remaining_minor,
                 )
@@ -169,11 +169,11 @@ def _find_payments(gathered: Gathered, account: str, currency: str, rules: Trail
     return payments, partial
 
 
-_PROBLEMS = ("unknown-case", "rebuilding", "state-unavailable")
+_PROBLEMS = ("unknown-case", "views-rebuilding", "state-unavailable")
 ENDPOINTS = [
     Endpoint(
         "GET",
-        "/v1/cases/{case_id}/trail",
+        "/v1/cases/{case_id}/money-trail",
         get_trail,
         OFFICERS,
         "Retrieve the money trail of a case",

@@ -17,7 +17,7 @@ from stream_processors.views.api import Views
 from stream_processors.views.money_trail import NamedRow, TrailCase
 
 CASES_AN_ACCOUNT = 12
-"""Cases read in all, as a multiple of `most_cases`."""
+"""Cases read in all, as a multiple of `max_cases`."""
 
 
 class Readable(NamedTuple):
@@ -82,7 +82,7 @@ class Reading:
             accounts = [account for account in reached if account not in self._looked]
             if not accounts:
                 return
-            room = rules.most_accounts - len(self._looked)
+            room = rules.max_accounts - len(self._looked)
             if len(accounts) > room:
                 self._partial.add("accounts")
             if room <= 0:
@@ -91,11 +91,11 @@ class Reading:
 
     async def _read(self, tokens: list[str], cases: list[str]) -> None:
         self._looked |= set(tokens)
-        room = self._rules.most_cases * CASES_AN_ACCOUNT - len(self._cases)
+        room = self._rules.max_cases * CASES_AN_ACCOUNT - len(self._cases)
         if room <= 0:
             self._partial.add("cases")
             return
-        now_ms, most = time.time_ns() // 1_000_000, self._rules.most_cases
+        now_ms, most = time.time_ns() // 1_000_000, self._rules.max_cases
         read = await self._views.trail(tokens, cases, known=self._cases.keys(), now_ms=now_ms, most=most)
         if read.more or len(read.cases) > room:
             self._partial.add("cases")

@@ -40,7 +40,7 @@ async def readyz(call: Call) -> Response:
     try:
         await services.views.case("probe")
     except Rebuilding:
-        checks["views"] = "rebuilding"
+        checks["views"] = "views-rebuilding"
     except (RedisError, StateUnavailable):
         checks["views"] = "unknown"
     ready = health.is_ready and checks["redis"] == checks["log"] == "ok"

@@ -1,4 +1,4 @@
-"""Response models of orders, dissuasion tasks, measures, appeals and deadlines, by reader.
+"""Response models of orders, dissuasions, measures, appeals and deadlines, by reader.
 
 Invariant: an institution, or a unit that received a letter, reads no officer's name of the agency and nobody else's work. Values
 are opened for the party that must act on them.
@@ -15,19 +15,19 @@ from pydantic import BaseModel
 from gateway.commands.sealing import ANSWERS
 from gateway.http.unsealing import SubjectOut, opened, subject_out, text_of
 from gateway.security.auth import Caller, Role
-from schemas.appeals import Objection
-from schemas.cases.case import Case, Moved
+from schemas.appeals import Appeal
+from schemas.cases.case import Case, CaseTransfer
 from schemas.common import Instant
-from schemas.deadlines import Clock
-from schemas.dissuasion import Attempt, Task
+from schemas.deadlines import Deadline
+from schemas.dissuasion import Attempt, Dissuasion
 from schemas.measures import Measure
 from schemas.orders.kinds import ABOUT_ANOTHER
 from schemas.orders.order import Order
 from schemas.security import Sealer
 from stream_processors.domain.state_machine import ActorRole as Part
-from stream_processors.views.allowed_actions import is_above_reported, objection_moves, order_moves, task_moves, unit_of
+from stream_processors.views.allowed_actions import appeal_moves, dissuasion_moves, is_above_reported, order_moves, unit_of
 
-_WORDS = {event.value: word for word, event in ANSWERS.items()} | {"try": "tries", "succeed": "tries"}
+_WORDS = {event.value: word for word, event in ANSWERS.items()} | {"attempt": "attempts", "succeed": "attempts"}
 
 
 def words(moves: tuple[str, ...] | list[str]) -> list[str]:
@@ -52,9 +52,9 @@ class OrderMovedOut(BaseModel):
 
 
 class OrderOut(BaseModel):
-    """An order, for its recipient and the agency. `moves`: the actions allowed to the caller now (for the recipient: the `result`
-    of an answer). Only the agency sees the requester, the approver and the history. `part`: a partial release of `amount_minor`;
-    the rest of the order `of` stays held."""
+    """An order, for its recipient and the agency. `allowed_transitions`: the actions allowed to the caller now (for the
+    recipient: the `result` of an answer). Only the agency sees the requester, the approver and the history. `partial`: a partial
+    release of `amount_minor`; the rest of the order `related_order_id` stays held."""
 
     order_id: str
     kind: str
@@ -69,7 +69,7 @@ class OrderOut(BaseModel):
     verify_fields: list[str]
     amount_minor: int | None = None
     currency: str | None = None
-    of: str | None = None
+    related_order_id: str | None = None
     text: str | None = None
     issued_at: Instant | None = None
     delivered_at: Instant | None = None
@@ -84,68 +84,68 @@ class OrderOut(BaseModel):
     late: bool
     held_minor: int
     paid_minor: int
-    preserve: bool
-    preserve_until: Instant | None = None
-    refusal: str | None = None
-    mismatched: list[str]
+    preserve_records: bool
+    preserve_records_until: Instant | None = None
+    refusal_reason: str | None = None
+    mismatched_fields: list[str]
     answer: str | None = None
     method: str | None = None
-    notice_until: Instant | None = None
-    part: bool = False
-    moves: list[str]
+    public_notice_until: Instant | None = None
+    partial: bool = False
+    allowed_transitions: list[str]
     issued_by: str | None = None
     approved_by: str | None = None
-    four_eyes: bool | None = None
+    dual_approval: bool | None = None
     traced_minor: int | None = None
     history: list[OrderMovedOut] | None = None
 
 
 class MeasureOut(BaseModel):
     """A measure as the case records it. `late`: it came after its deadline; `done_late`: it was also done after it.
-    `above_reported`: it holds more than the case's reports name; for officers only."""
+    `exceeds_reported_amount`: it holds more than the case's reports name; for officers only."""
 
     measure_id: str
     case_id: str
     institution: str
     kind: str
     done_at: Instant
-    at: Instant
+    recorded_at: Instant
     signal_id: str | None = None
     channel: str | None = None
     reaction: str | None = None
-    what: str | None = None
+    target: str | None = None
     amount_minor: int | None = None
     currency: str | None = None
     until: Instant | None = None
     reported_to: str | None = None
-    reference: str | None = None
+    agency_reference: str | None = None
     note: str | None = None
     late: bool
     done_late: bool
-    above_reported: bool | None = None
+    exceeds_reported_amount: bool | None = None
 
 
 class AttemptOut(BaseModel):
     attempt_id: str
     party: str
-    way: str
+    party_type: str
     channel: str
     at: Instant
     done_at: Instant
     result: str
     caller: str | None = None
-    said: str | None = None
+    conversation: str | None = None
 
 
 class ReachOut(BaseModel):
     party: str
-    way: str
+    party_type: str
 
 
-class TaskOut(BaseModel):
-    """A dissuasion task. A party that can reach the person sees the person, whether it is taken, and its own attempts."""
+class DissuasionOut(BaseModel):
+    """A dissuasion. A party that can reach the person sees the person, whether it is taken, and its own attempts."""
 
-    task_id: str
+    dissuasion_id: str
     case_id: str
     agency: str
     person: SubjectOut
@@ -155,46 +155,46 @@ class TaskOut(BaseModel):
     taken: bool
     taken_by: str | None = None
     taken_at: Instant | None = None
-    first_tried_at: Instant | None = None
-    tries: int
-    missed: int
+    first_attempt_at: Instant | None = None
+    attempt_count: int
+    missed_deadlines: int
     attempts: list[AttemptOut]
-    reach: list[ReachOut] | None = None
+    reachable_by: list[ReachOut] | None = None
     outcome: str | None = None
-    saved_minor: int | None = None
+    prevented_loss_minor: int | None = None
     currency: str | None = None
     ended_at: Instant | None = None
-    moves: list[str]
+    allowed_transitions: list[str]
 
 
-class ObjectionOut(BaseModel):
-    """An appeal. Its texts are for the agency and for the channel it was filed through. `pending` and `confirmed` list who has to
-    release and who has; an institution reads its own duty in `moves`."""
+class AppealOut(BaseModel):
+    """An appeal. Its texts are for the agency and for the channel it was filed through. `pending_parties` and `confirmed_parties`
+    list who has to release and who has; an institution reads its own duty in `allowed_transitions`."""
 
-    objection_id: str
+    appeal_id: str
     case_id: str
     state: str
-    through: str | None = None
-    lodged_at: Instant
+    filed_through: str | None = None
+    filed_at: Instant
     changed_at: Instant
     orders: list[str]
     text: str | None = None
-    noticed_at: Instant | None = None
+    notice_given_at: Instant | None = None
     notice: str | None = None
     decided_at: Instant | None = None
     decided_by: str | None = None
     reasons: str | None = None
     released_at: Instant | None = None
-    propagated_at: Instant | None = None
-    pending: list[str] | None = None
-    confirmed: list[str] | None = None
-    moves: list[str]
+    completed_at: Instant | None = None
+    pending_parties: list[str] | None = None
+    confirmed_parties: list[str] | None = None
+    allowed_transitions: list[str]
 
 
-class ClockOut(BaseModel):
-    """A deadline of the case. `about`: its order, dissuasion task, appeal or institution; `run`: for an institution the number
-    among its own of this name; `late`: the act that stopped it came after `due_at`; `estimated`: the computation passed a year
-    without known days off."""
+class DeadlineOut(BaseModel):
+    """A deadline of the case. `about`: its order, dissuasion, appeal or institution; `run`: for an institution the
+    number among its own of this name; `late`: the act that stopped it came after `due_at`; `estimated`: the computation passed a
+    year without known days off."""
 
     name: str
     run: int
@@ -211,9 +211,9 @@ class ClockOut(BaseModel):
 
 class TransferOut(BaseModel):
     at: Instant
-    by: str
-    came_from: str
-    to: str
+    transferred_by: str
+    from_queue: str
+    to_queue: str
     note: str | None = None
 
 
@@ -251,10 +251,10 @@ class Teller(NamedTuple):
     def order(self, order: Order, case: Case) -> OrderOut:
         name, complete = order.order_id, self.is_theirs(order, case)
         members = _plain(
-            OrderOut, order, "basis", "subject", "verify", "history", "issued_by", "approved_by", "four_eyes", "traced_minor"
+            OrderOut, order, "basis", "subject", "verify", "history", "issued_by", "approved_by", "dual_approval", "traced_minor"
         )
         if complete:
-            members |= {"issued_by": order.issued_by, "approved_by": order.approved_by, "four_eyes": order.four_eyes}
+            members |= {"issued_by": order.issued_by, "approved_by": order.approved_by, "dual_approval": order.dual_approval}
             members |= {"traced_minor": order.traced_minor}
             members["history"] = [_plain(OrderMovedOut, moved) for moved in order.history]
         return OrderOut(
@@ -264,7 +264,7 @@ class Teller(NamedTuple):
             verify=self._verify(order) if order.verify else None,
             text=opened(self.sealer, order.text_sealed, f"{name}/text"),
             answer=opened(self.sealer, order.answer_sealed, f"{name}/answer"),
-            moves=words([move for part in self._parts(order, complete) for move in order_moves(order, part)]),
+            allowed_transitions=words([move for part in self._parts(order, complete) for move in order_moves(order, part)]),
         )
 
     def _subject(self, order: Order, case: Case) -> SubjectOut:
@@ -284,59 +284,65 @@ class Teller(NamedTuple):
 
     def measure(self, measure: Measure, case: Case) -> MeasureOut:
         return MeasureOut(
-            **_plain(MeasureOut, measure, "above_reported"),
+            **_plain(MeasureOut, measure, "exceeds_reported_amount"),
             case_id=case.case_id,
-            reference=opened(self.sealer, measure.reference_sealed, f"{measure.measure_id}/reference"),
+            agency_reference=opened(self.sealer, measure.agency_reference_sealed, f"{measure.measure_id}/reference"),
             note=opened(self.sealer, measure.note_sealed, f"{measure.measure_id}/note"),
-            above_reported=is_above_reported(measure, case.amount_minor) if self.is_officer else None,
+            exceeds_reported_amount=is_above_reported(measure, case.amount_minor) if self.is_officer else None,
         )
 
-    def task(self, task: Task) -> TaskOut:
-        members = _plain(TaskOut, task, "person", "attempts", "reach", "taken_by")
-        mine = [attempt for attempt in task.attempts if self.is_officer or attempt.party == self.caller.subject]
-        if self.is_officer or task.taken_by == self.caller.subject:
-            members["taken_by"] = task.taken_by
-        return TaskOut(
+    def dissuasion(self, dissuasion: Dissuasion) -> DissuasionOut:
+        members = _plain(DissuasionOut, dissuasion, "person", "attempts", "reachable_by", "taken_by")
+        mine = [attempt for attempt in dissuasion.attempts if self.is_officer or attempt.party == self.caller.subject]
+        if self.is_officer or dissuasion.taken_by == self.caller.subject:
+            members["taken_by"] = dissuasion.taken_by
+        return DissuasionOut(
             **members,
-            person=subject_out(task.person, task.task_id, self.sealer),
-            taken=task.taken_by is not None,
-            attempts=[self._attempt(attempt, task) for attempt in mine],
-            reach=[ReachOut(party=reach.party, way=reach.way) for reach in task.reach] if self.is_officer else None,
-            moves=words(task_moves(task, self.part)),
+            person=subject_out(dissuasion.person, dissuasion.dissuasion_id, self.sealer),
+            taken=dissuasion.taken_by is not None,
+            attempts=[self._attempt(attempt, dissuasion) for attempt in mine],
+            reachable_by=[ReachOut(party=reach.party, party_type=reach.party_type) for reach in dissuasion.reachable_by]
+            if self.is_officer
+            else None,
+            allowed_transitions=words(dissuasion_moves(dissuasion, self.part)),
         )
 
-    def _attempt(self, attempt: Attempt, task: Task) -> AttemptOut:
-        context = f"{task.task_id}/{attempt.attempt_id}"
+    def _attempt(self, attempt: Attempt, dissuasion: Dissuasion) -> AttemptOut:
+        context = f"{dissuasion.dissuasion_id}/{attempt.attempt_id}"
         return AttemptOut(
             **_plain(AttemptOut, attempt),
             caller=opened(self.sealer, attempt.caller_sealed, context),
-            said=opened(self.sealer, attempt.said_sealed, context),
+            conversation=opened(self.sealer, attempt.conversation_sealed, context),
         )
 
-    def objection(self, objection: Objection, case: Case) -> ObjectionOut:
+    def appeal(self, appeal: Appeal, case: Case) -> AppealOut:
         caller = self.caller.subject
         party, officer = (case.queue, caller) if self.is_officer else (caller, None)
-        members = _plain(ObjectionOut, objection, "pending", "confirmed", "through", "decided_by")
-        if not self.is_officer and objection.through != caller:
+        members = _plain(AppealOut, appeal, "pending_parties", "confirmed_parties", "filed_through", "decided_by")
+        if not self.is_officer and appeal.filed_through != caller:
             own = {order.order_id for order in own_orders(case, caller)}
-            members["orders"] = [name for name in objection.orders if name in own]
+            members["orders"] = [name for name in appeal.orders if name in own]
         if self.is_officer:
-            members |= {"pending": objection.pending, "confirmed": objection.confirmed, "decided_by": objection.decided_by}
-        if self.is_officer or objection.through == caller:
-            members["through"] = objection.through
-            members["text"] = opened(self.sealer, objection.text_sealed, f"{objection.objection_id}/text")
-            members["notice"] = opened(self.sealer, objection.notice_sealed, f"{objection.objection_id}/notice")
-            members["reasons"] = opened(self.sealer, objection.reasons_sealed, f"{objection.objection_id}/reasons")
-        return ObjectionOut(**members, moves=words(objection_moves(objection, case, party, officer)))
+            members |= {
+                "pending_parties": appeal.pending_parties,
+                "confirmed_parties": appeal.confirmed_parties,
+                "decided_by": appeal.decided_by,
+            }
+        if self.is_officer or appeal.filed_through == caller:
+            members["filed_through"] = appeal.filed_through
+            members["text"] = opened(self.sealer, appeal.text_sealed, f"{appeal.appeal_id}/text")
+            members["notice"] = opened(self.sealer, appeal.notice_sealed, f"{appeal.appeal_id}/notice")
+            members["reasons"] = opened(self.sealer, appeal.reasons_sealed, f"{appeal.appeal_id}/reasons")
+        return AppealOut(**members, allowed_transitions=words(appeal_moves(appeal, case, party, officer)))
 
-    def transfer(self, transfer: Moved, case: Case) -> TransferOut:
+    def transfer(self, transfer: CaseTransfer, case: Case) -> TransferOut:
         return TransferOut(
             **_plain(TransferOut, transfer), note=opened(self.sealer, transfer.note_sealed, f"{case.case_id}/note")
         )
 
 
-def clock_out(clock: Clock) -> ClockOut:
-    return ClockOut(**_plain(ClockOut, clock))
+def deadline_out(clock: Deadline) -> DeadlineOut:
+    return DeadlineOut(**_plain(DeadlineOut, clock))
 
 
 def own_orders(case: Case, institution: str) -> list[Order]:
@@ -344,25 +350,29 @@ def own_orders(case: Case, institution: str) -> list[Order]:
     return [order for order in case.orders if order.recipient == institution and order.issued_at is not None]
 
 
-def own_tasks(case: Case, institution: str) -> list[Task]:
-    return [task for task in case.tasks if any(reach.party == institution for reach in task.reach)]
+def own_dissuasions(case: Case, institution: str) -> list[Dissuasion]:
+    return [dissuasion for dissuasion in case.dissuasions if any(reach.party == institution for reach in dissuasion.reachable_by)]
 
 
-def own_objections(case: Case, institution: str) -> list[Objection]:
+def own_appeals(case: Case, institution: str) -> list[Appeal]:
     """Appeals that it filed, and those that it has to release for."""
     return [
-        objection for objection in case.objections if institution in (objection.through, *objection.pending, *objection.confirmed)
+        appeal
+        for appeal in case.appeals
+        if institution in (appeal.filed_through, *appeal.pending_parties, *appeal.confirmed_parties)
     ]
 
 
-def own_clocks(case: Case, institution: str) -> list[Clock]:
+def own_deadlines(case: Case, institution: str) -> list[Deadline]:
     """Its own deadlines, and those of resources that it may see."""
     mine = {institution}
-    mine |= {order.order_id for order in own_orders(case, institution)} | {task.task_id for task in own_tasks(case, institution)}
-    mine |= {objection.objection_id for objection in own_objections(case, institution)}
+    mine |= {order.order_id for order in own_orders(case, institution)} | {
+        dissuasion.dissuasion_id for dissuasion in own_dissuasions(case, institution)
+    }
+    mine |= {appeal.appeal_id for appeal in own_appeals(case, institution)}
     runs: Counter[tuple[str, str | None]] = Counter()
     own = []
-    for clock in case.clocks:
+    for clock in case.deadlines:
         if clock.about in mine:
             runs[clock.name, clock.about] += 1
             own.append(clock.model_copy(update={"run": runs[clock.name, clock.about]}))
@@ -376,7 +386,7 @@ def _owners(order: Order, case: Case) -> Iterator[str]:
     while holder is not None and holder.order_id not in visited:
         yield holder.order_id
         visited.add(holder.order_id)
-        about = holder.of if holder.kind in ABOUT_ANOTHER else None
+        about = holder.related_order_id if holder.kind in ABOUT_ANOTHER else None
         holder = next((other for other in case.orders if other.order_id == about), None)
         if holder is None and about is not None:
             yield about

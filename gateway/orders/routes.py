@@ -66,8 +66,8 @@ async def get_order(call: Call) -> Response:
 
 async def post_answer(call: Call) -> Response:
     """Answers an order to you: received, verified (the compared fields), mismatch (nothing was stopped), executed (amount and
-    time), refused or failed (reason), lifted (nothing is held any more). `moves` lists the allowed results. An officer answers a
-    letter that a unit of his token received."""
+    time), refused or failed (reason), lifted (nothing is held any more). `allowed_transitions` lists the allowed results. An
+    officer answers a letter that a unit of his token received."""
     body = await body_of(call, AnswerIn)
     name, case = await _place(call)
     order = _find(call, case, name)
@@ -121,30 +121,39 @@ def _render_order(call: Call, case: Case, name: str) -> OrderOut:
 
 _ISSUE = (
     "unknown-order",
-    "not-offered",
+    "order-kind-not-enabled",
     "order-incomplete",
-    "above-traced",
+    "amount-exceeds-traced",
     "already-held",
     "already-released",
-    "not-held",
-    "cap-reached",
+    "amount-exceeds-held",
+    "account-limit-reached",
     "too-many-orders",
 )
-_AGREE = ("four-eyes", "not-offered", "expired", "cap-reached", "above-traced", "already-held", "already-released", "not-held")
+_AGREE = (
+    "second-approver-required",
+    "order-kind-not-enabled",
+    "order-expired",
+    "account-limit-reached",
+    "amount-exceeds-traced",
+    "already-held",
+    "already-released",
+    "amount-exceeds-held",
+)
 _ANSWER = (
     "unknown-order",
     "not-recipient",
     "not-verified",
-    "mismatch",
+    "fields-mismatch",
     "reason-missing",
     "answer-missing",
     "amount-missing",
     "records-not-kept",
-    "above-traced",
-    "not-held",
-    "notice-running",
-    "expired",
-    "impossible-time",
+    "amount-exceeds-traced",
+    "amount-exceeds-held",
+    "public-notice-running",
+    "order-expired",
+    "time-out-of-range",
 )
 _MOVES: tuple[tuple[str, OrderEventKind, str, str], ...] = (
     ("approve", OrderEventKind.APPROVE, "Approve an order", "Approves the order as the second person. The order is issued."),
@@ -169,7 +178,7 @@ ENDPOINTS = [
         BOTH,
         "One order",
         answers={200: OrderOut},
-        problems=("unknown-order", "rebuilding", "state-unavailable"),
+        problems=("unknown-order", "views-rebuilding", "state-unavailable"),
     ),
     move_endpoint(
         "/v1/orders/{order_id}/answers",

@@ -53,11 +53,11 @@ def _render_campaign(record: object) -> Response:
 
 
 async def _told_of(call: Call, body: CampaignIn, move_id: str) -> Wanted:
-    return _request_move(call, f"cam-{move_id[4:]}", CampaignMoveKind.TELL, body)
+    return _request_move(call, f"cam-{move_id[4:]}", CampaignMoveKind.REPORT, body)
 
 
 async def _corrected(call: Call, body: CampaignIn, move_id: str) -> Wanted:
-    return _request_move(call, (await _own(call)).campaign_id, CampaignMoveKind.TELL, body)
+    return _request_move(call, (await _own(call)).campaign_id, CampaignMoveKind.REPORT, body)
 
 
 async def _withdrawn(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
@@ -68,8 +68,8 @@ def _request_move(call: Call, name: str, kind: CampaignMoveKind, body: CampaignI
     return Wanted("campaign", name, {"kind": kind, "party": call.caller.subject, **body.model_dump()})
 
 
-_VIEWS = ("rebuilding", "state-unavailable")
-_TROUBLE = ("invalid-request", "stale-revision", "not-allowed", "reference-reused", "log-unavailable", *_VIEWS)
+_VIEWS = ("views-rebuilding", "state-unavailable")
+_TROUBLE = ("invalid-request", "stale-revision", "transition-not-allowed", "reference-reused", "log-unavailable", *_VIEWS)
 
 
 def _post(path: str, handler: object, model: type[CampaignIn] | type[OversightMoveIn], summary: str) -> Endpoint:

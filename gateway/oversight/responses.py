@@ -12,8 +12,8 @@ from gateway.cases.responses import LinksOut
 from schemas.common import AtMost, EventTime, Exact, Instant, PartyId
 from schemas.oversight.appraisals import (
     MOST_UNITS,
-    Assessment,
-    AssessmentState,
+    Appraisal,
+    AppraisalState,
     Dispute,
     Ground,
     Lock,
@@ -28,7 +28,7 @@ from schemas.oversight.appraisals import (
 )
 from schemas.oversight.oversight import Campaign, DataRequest, DataState
 from schemas.scorecards import Finding
-from stream_processors.domain.oversight import appraisal as assessment
+from stream_processors.domain.oversight import appraisal as appraisal
 from stream_processors.domain.oversight import data_request, supervision
 from stream_processors.domain.oversight.dispatch import overdue
 
@@ -43,7 +43,7 @@ class OversightMoveIn(_Body):
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
 
-class AssessmentPublishIn(OversightMoveIn):
+class AppraisalPublishIn(OversightMoveIn):
     """Default for `results`: the counted figures of all units for the year."""
 
     disputes_until: EventTime
@@ -51,51 +51,51 @@ class AssessmentPublishIn(OversightMoveIn):
 
 
 class FigureDisputeIn(OversightMoveIn):
-    """A wrong figure of a unit of yours, and its correct value. `paper`: the number of the letter that proves it."""
+    """A wrong figure of a unit of yours, and its correct value. `document_number`: the number of the letter that proves it."""
 
     unit: PartyId
     figure: str = Field(max_length=80, pattern=r"^[a-z_]+$")
-    claimed: Value
+    claimed_value: Value
     ground: Ground
-    paper: Paper | None = None
+    document_number: Paper | None = None
 
 
 class RulingIn(OversightMoveIn):
-    """`ruled`: the corrected figure, if the dispute is upheld."""
+    """`ruled_value`: the corrected figure, if the dispute is upheld."""
 
     ruling: Ruling
-    ruled: Value | None = None
-    paper: Paper | None = None
+    ruled_value: Value | None = None
+    document_number: Paper | None = None
 
 
 class SupervisionIn(_Body):
-    """`measure`: circular (通报), interview (约谈) or listed (挂牌督办); to be answered by `answer_by`."""
+    """`kind`: circular (通报), interview (约谈) or listed (挂牌督办); to be answered by `answer_by`."""
 
     unit: PartyId
-    measure: SupervisionKind
-    why: Why
+    kind: SupervisionKind
+    reason: Why
     answer_by: EventTime
-    paper: Paper
+    document_number: Paper
 
 
 class UnitAnswerIn(OversightMoveIn):
-    """`paper`: the number of your letter or file."""
+    """`document_number`: the number of your letter or file."""
 
-    paper: Paper
+    document_number: Paper
 
 
-class DeadlineIn(OversightMoveIn):
+class AnswerDeadlineIn(OversightMoveIn):
     answer_by: EventTime
 
 
-class DataDueIn(OversightMoveIn):
+class DataDeadlineIn(OversightMoveIn):
     due_at: EventTime
 
 
-class AskDataIn(_Body):
+class DataRequestIn(_Body):
     unit: PartyId
     due_at: EventTime
-    paper: Paper
+    document_number: Paper
 
 
 class FindingIn(OversightMoveIn):
@@ -107,8 +107,8 @@ class FindingIn(OversightMoveIn):
 class CampaignIn(OversightMoveIn):
     """An educational campaign that took place (Art. 22). A repeated report corrects the first."""
 
-    at: EventTime
-    reached: int = Field(ge=0, le=10**9)
+    held_at: EventTime
+    people_reached: int = Field(ge=0, le=10**9)
 
 
 class OversightQuery(BaseModel):
@@ -127,12 +127,12 @@ class OversightPendingOut(BaseModel):
     links: LinksOut
 
 
-class AssessmentOut(BaseModel):
-    """`verified`: whether a locked result matches its signature by a known key. `moves` are allowed now."""
+class AppraisalOut(BaseModel):
+    """`verified`: whether a locked result matches its signature by a known key. `allowed_transitions` are allowed now."""
 
     year: int
     body: PartyId
-    state: AssessmentState
+    state: AppraisalState
     revision: int
     opened_at: Instant
     changed_at: Instant
@@ -142,30 +142,30 @@ class AssessmentOut(BaseModel):
     disputes: tuple[Dispute, ...]
     lock: Lock | None = None
     verified: bool | None = None
-    moves: list[str]
+    allowed_transitions: list[str]
 
 
 class SupervisionOut(BaseModel):
-    """`overdue`: the deadline ended without an answer; `missed` counts such deadlines."""
+    """`overdue`: the deadline ended without an answer; `missed_deadlines` counts such deadlines."""
 
     supervision_id: str
     body: PartyId
     unit: str
     kind: SupervisionKind
-    why: Why
+    reason: Why
     state: SupervisionState
     revision: int
     issued_at: Instant
     answer_by: Instant
-    paper: Paper
+    document_number: Paper
     answered_at: Instant | None = None
-    answer_paper: Paper | None = None
+    answer_document_number: Paper | None = None
     late: bool
-    missed: int
-    returned: int
+    missed_deadlines: int
+    return_count: int
     ended_at: Instant | None = None
     overdue: bool
-    moves: list[str]
+    allowed_transitions: list[str]
 
 
 class SupervisionsOut(BaseModel):
@@ -178,13 +178,13 @@ class DataRequestOut(BaseModel):
     unit: str
     state: DataState
     revision: int
-    asked_at: Instant
+    requested_at: Instant
     due_at: Instant
-    paper: Paper
-    handed_in_at: Instant | None = None
-    handed_in_paper: Paper | None = None
+    document_number: Paper
+    submitted_at: Instant | None = None
+    submission_document_number: Paper | None = None
     finding: Finding | None = None
-    moves: list[str]
+    allowed_transitions: list[str]
 
 
 class DataRequestsOut(BaseModel):
@@ -194,9 +194,9 @@ class DataRequestsOut(BaseModel):
 class CampaignOut(BaseModel):
     campaign_id: str
     revision: int
-    told_at: Instant
-    at: Instant
-    reached: int
+    reported_at: Instant
+    held_at: Instant
+    people_reached: int
     withdrawn: bool
 
 
@@ -206,16 +206,16 @@ class JwksOut(BaseModel):
     keys: list[dict[str, object]]
 
 
-def assessment_out(
-    record: Assessment, verifier: Callable[[str], bytes | None], mine: Callable[[str], bool] | None
-) -> AssessmentOut:
+def appraisal_out(record: Appraisal, verifier: Callable[[str], bytes | None], mine: Callable[[str], bool] | None) -> AppraisalOut:
     """`mine`: the units whose figures are shown; None for all."""
-    fields = {name: getattr(record, name) for name in AssessmentOut.model_fields if name in Assessment.model_fields}
+    fields = {name: getattr(record, name) for name in AppraisalOut.model_fields if name in Appraisal.model_fields}
     if mine is not None:
         fields["results"] = tuple(result for result in record.results if mine(result.unit))
         fields["disputes"] = tuple(dispute for dispute in record.disputes if mine(dispute.unit))
-    verified = assessment.verified(record, verifier) if record.lock is not None else None
-    return AssessmentOut.model_construct(**fields, verified=verified, moves=list(assessment.TABLE.allowed(record.state, record)))
+    verified = appraisal.verified(record, verifier) if record.lock is not None else None
+    return AppraisalOut.model_construct(
+        **fields, verified=verified, allowed_transitions=list(appraisal.TABLE.allowed(record.state, record))
+    )
 
 
 def supervision_out(record: Supervision, now: datetime) -> SupervisionOut:
@@ -223,13 +223,13 @@ def supervision_out(record: Supervision, now: datetime) -> SupervisionOut:
     late = overdue(record, now) or record.state is SupervisionState.OVERDUE
     state = SupervisionState.OVERDUE if late else record.state
     moves = supervision.TABLE.allowed(state, record)
-    fields |= {"state": state, "overdue": late, "moves": [move for move in moves if move != "fall_due"]}
+    fields |= {"state": state, "overdue": late, "allowed_transitions": [move for move in moves if move != "fall_due"]}
     return SupervisionOut.model_construct(**fields)
 
 
 def data_out(record: DataRequest) -> DataRequestOut:
     fields = {name: getattr(record, name) for name in DataRequestOut.model_fields if name in DataRequest.model_fields}
-    return DataRequestOut.model_construct(**fields, moves=list(data_request.TABLE.allowed(record.state, record)))
+    return DataRequestOut.model_construct(**fields, allowed_transitions=list(data_request.TABLE.allowed(record.state, record)))
 
 
 def campaign_out(record: Campaign) -> CampaignOut:

@@ -19,13 +19,13 @@ from gateway.http.endpoint import Call, Endpoint, Handler
 from gateway.http.request_body import media_type, read_body
 from gateway.http.responses import dumped
 from gateway.oversight.responses import (
-    AskDataIn,
-    AssessmentOut,
-    AssessmentPublishIn,
-    DataDueIn,
+    AnswerDeadlineIn,
+    AppraisalOut,
+    AppraisalPublishIn,
+    DataDeadlineIn,
+    DataRequestIn,
     DataRequestOut,
     DataRequestsOut,
-    DeadlineIn,
     FigureDisputeIn,
     FindingIn,
     JwksOut,
@@ -37,7 +37,7 @@ from gateway.oversight.responses import (
     SupervisionOut,
     SupervisionsOut,
     UnitAnswerIn,
-    assessment_out,
+    appraisal_out,
     data_out,
     supervision_out,
 )
@@ -47,9 +47,9 @@ from gateway.security.auth import Role
 from gateway.signals.parsing import validated
 from schemas.oversight.appraisals import (
     FIGURES,
-    Assessment,
-    AssessmentMove,
-    AssessmentMoveKind,
+    Appraisal,
+    AppraisalMove,
+    AppraisalMoveKind,
     Supervision,
     SupervisionMove,
     SupervisionMoveKind,
@@ -76,7 +76,7 @@ class Wanted(NamedTuple):
 
 Make = Callable[[Call, Any, str], Awaitable[Wanted]]
 _MOVES: dict[str, Any] = {
-    "assessment": AssessmentMove,
+    "appraisal": AppraisalMove,
     "supervision": SupervisionMove,
     "data": DataMove,
     "campaign": CampaignMove,
@@ -92,7 +92,7 @@ async def act(call: Call, model: type[BaseModel], make: Make) -> Record | Respon
     body = validated(model, raw or b"{}", "invalid-request", services.settings.json_depth_limit)
     move_id = services.bureau.move_id(call.caller, call.request.url.path, call.request.headers.get("idempotency-key"))
     requested = await make(call, body, move_id)
-    fields = {"move_id": move_id, PARTS[requested.part][1]: requested.name, **requested.fields}
+    fields = {"action_id": move_id, PARTS[requested.part][1]: requested.name, **requested.fields}
     try:
         move = _MOVES[requested.part].model_validate(fields)
     except ValidationError as error:
@@ -106,7 +106,7 @@ async def act(call: Call, model: type[BaseModel], make: Make) -> Record | Respon
 
 
 _PLACES = {
-    "assessment": "/v1/assessments/{}",
+    "appraisal": "/v1/appraisals/{}",
     "supervision": "/v1/supervisions/{}",
     "data": "/v1/data-requests/{}",
     "campaign": "/v1/campaigns/{}",
@@ -114,8 +114,8 @@ _PLACES = {
 
 
 def _render_record(record: Record | Response, call: Call) -> Response:
-    if isinstance(record, Assessment):
-        return dumped(_assessment_out(record, call))
+    if isinstance(record, Appraisal):
+        return dumped(_appraisal_out(record, call))
     if isinstance(record, Supervision):
         return dumped(supervision_out(record, datetime.now(UTC)))
     if isinstance(record, DataRequest):
@@ -124,10 +124,10 @@ def _render_record(record: Record | Response, call: Call) -> Response:
     return record
 
 
-def _assessment_out(record: Assessment, call: Call) -> AssessmentOut:
+def _appraisal_out(record: Appraisal, call: Call) -> AppraisalOut:
     keys = public_keys(public_path(call.services.settings.signing_path))
     mine = None if call.caller.role is Role.COORDINATOR else call.caller.may_work_on
-    return assessment_out(record, Ed25519Verifier(keys), mine)
+    return appraisal_out(record, Ed25519Verifier(keys), mine)
 
 
 def _body_of(call: Call) -> str:
@@ -141,18 +141,18 @@ def _year(call: Call) -> int:
     return int(text)
 
 
-# the year's assessment
+# the year's appraisal
 
 
 async def _open(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
-    return Wanted("assessment", _year(call), {"kind": AssessmentMoveKind.OPEN, "party": _body_of(call)})
+    return Wanted("appraisal", _year(call), {"kind": AppraisalMoveKind.OPEN, "party": _body_of(call)})
 
 
-async def _publish(call: Call, body: AssessmentPublishIn, move_id: str) -> Wanted:
+async def _publish(call: Call, body: AppraisalPublishIn, move_id: str) -> Wanted:
     year = _year(call)
-    fields = {"kind": AssessmentMoveKind.PUBLISH, "party": _body_of(call), **body.model_dump(exclude={"results"})}
+    fields = {"kind": AppraisalMoveKind.PUBLISH, "party": _body_of(call), **body.model_dump(exclude={"results"})}
     results = [result.model_dump() for result in body.results] if body.results else await _counted(call, year)
-    return Wanted("assessment", year, {**fields, "results": results})
+    return Wanted("appraisal", year, {**fields, "results": results})
 
 
 async def _counted(call: Call, year: int) -> list[dict[str, Any]]:
@@ -168,31 +168,31 @@ async def _counted(call: Call, year: int) -> list[dict[str, Any]]:
 async def _dispute(call: Call, body: FigureDisputeIn, move_id: str) -> Wanted:
     if not call.caller.may_work_on(body.unit):
         raise Problem("forbidden", "you do not act for this unit")
-    fields = {"kind": AssessmentMoveKind.DISPUTE, "party": body.unit, "dispute_id": f"dis-{move_id[4:]}"}
-    return Wanted("assessment", _year(call), {**fields, **body.model_dump(exclude={"unit"})})
+    fields = {"kind": AppraisalMoveKind.DISPUTE, "party": body.unit, "dispute_id": f"dis-{move_id[4:]}"}
+    return Wanted("appraisal", _year(call), {**fields, **body.model_dump(exclude={"unit"})})
 
 
 async def _decide(call: Call, body: RulingIn, move_id: str) -> Wanted:
-    fields = {"kind": AssessmentMoveKind.DECIDE, "party": _body_of(call), "dispute_id": call.request.path_params["dispute_id"]}
-    return Wanted("assessment", _year(call), {**fields, **body.model_dump()})
+    fields = {"kind": AppraisalMoveKind.DECIDE, "party": _body_of(call), "dispute_id": call.request.path_params["dispute_id"]}
+    return Wanted("appraisal", _year(call), {**fields, **body.model_dump()})
 
 
 async def _lock(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
-    fields = {"kind": AssessmentMoveKind.LOCK, "party": _body_of(call), **body.model_dump()}
-    return Wanted("assessment", _year(call), fields)
+    fields = {"kind": AppraisalMoveKind.LOCK, "party": _body_of(call), **body.model_dump()}
+    return Wanted("appraisal", _year(call), fields)
 
 
-async def get_assessment(call: Call) -> Response:
+async def get_appraisal(call: Call) -> Response:
     """Returns the appraisal of a year: the figures of all units for the coordination body, those of his units for an officer. For
     a locked one, whether the signature is valid."""
-    record = await call.services.views.overseen(about("assessment", _year(call)))
-    if not isinstance(record, Assessment):
+    record = await call.services.views.overseen(about("appraisal", _year(call)))
+    if not isinstance(record, Appraisal):
         raise Problem("not-found", "there is no appraisal for this year")
-    accessed(call.caller, "assessment", year=record.year)
-    return dumped(_assessment_out(record, call))
+    accessed(call.caller, "appraisal", year=record.year)
+    return dumped(_appraisal_out(record, call))
 
 
-async def get_assessment_keys(call: Call) -> Response:
+async def get_appraisal_keys(call: Call) -> Response:
     """Returns the public keys that verify locked results, as a JWKS."""
     keys = public_keys(public_path(call.services.settings.signing_path))
     return dumped(JwksOut(keys=[key.as_dict(private=False) for key in keys]))
@@ -210,12 +210,13 @@ async def _record(call: Call, part: str) -> Any:
 
 
 async def _issue(call: Call, body: SupervisionIn, move_id: str) -> Wanted:
-    fields = {"kind": SupervisionMoveKind.ISSUE, "party": _body_of(call), **body.model_dump()}
+    fields = body.model_dump(exclude={"kind"}) | {"supervision_kind": body.kind}
+    fields |= {"kind": SupervisionMoveKind.ISSUE, "party": _body_of(call)}
     return Wanted("supervision", f"sup-{move_id[4:]}", fields)
 
 
-async def _ask(call: Call, body: AskDataIn, move_id: str) -> Wanted:
-    fields = {"kind": DataMoveKind.ASK, "party": _body_of(call), **body.model_dump()}
+async def _ask(call: Call, body: DataRequestIn, move_id: str) -> Wanted:
+    fields = {"kind": DataMoveKind.REQUEST, "party": _body_of(call), **body.model_dump()}
     return Wanted("data", f"dat-{move_id[4:]}", fields)
 
 
@@ -251,7 +252,7 @@ async def get_supervisions(call: Call) -> Response:
 
 async def get_data_requests(call: Call) -> Response:
     """Lists data requests, newest first: all of them, or those to the caller's units."""
-    requests = [data_out(record) for record in await _listed(call, "data", lambda record: record.asked_at)]
+    requests = [data_out(record) for record in await _listed(call, "data", lambda record: record.requested_at)]
     return dumped(DataRequestsOut.model_construct(data_requests=requests))
 
 
@@ -268,10 +269,10 @@ async def _listed(call: Call, part: str, since: Callable[[Any], datetime]) -> li
     return sorted(chosen, key=since, reverse=True)[: query.limit]
 
 
-_VIEWS = ("rebuilding", "state-unavailable")
-_REFUSALS = ("not-found", "forbidden", "stale-revision", "not-allowed")
+_VIEWS = ("views-rebuilding", "state-unavailable")
+_REFUSALS = ("not-found", "forbidden", "stale-revision", "transition-not-allowed")
 _TROUBLE = ("invalid-request", *_REFUSALS, "reference-reused", "log-unavailable", *_VIEWS)
-_A, _S, _D = "/v1/assessments/{year}", "/v1/supervisions", "/v1/data-requests"
+_A, _S, _D = "/v1/appraisals/{year}", "/v1/supervisions", "/v1/data-requests"
 
 
 def _post(path: str, name: str, roles: frozenset[Role], model: type[BaseModel], make: Make, out: Any, summary: str) -> Endpoint:
@@ -302,27 +303,25 @@ def _get(path: str, handler: Handler, out: type[BaseModel], summary: str, query:
 
 _ONE_S, _ONE_D = f"{_S}/{{record_id}}", f"{_D}/{{record_id}}"
 ENDPOINTS = [
-    _get("/v1/assessments/keys", get_assessment_keys, JwksOut, "List the keys that verify locked results"),
-    _get(_A, get_assessment, AssessmentOut, "Retrieve the appraisal of a year"),
-    _post(f"{_A}/open", "assessment_open", BODY, OversightMoveIn, _open, AssessmentOut, "Open the appraisal of a year"),
-    _post(
-        f"{_A}/publish", "assessment_publish", BODY, AssessmentPublishIn, _publish, AssessmentOut, "Publish the figures of units"
-    ),
-    _post(f"{_A}/disputes", "dispute", UNITS, FigureDisputeIn, _dispute, AssessmentOut, "Dispute a figure"),
-    _post(f"{_A}/disputes/{{dispute_id}}/decide", "ruling", BODY, RulingIn, _decide, AssessmentOut, "Rule on a dispute"),
-    _post(f"{_A}/lock", "assessment_lock", BODY, OversightMoveIn, _lock, AssessmentOut, "Lock and sign the result of a year"),
+    _get("/v1/appraisals/keys", get_appraisal_keys, JwksOut, "List the keys that verify locked results"),
+    _get(_A, get_appraisal, AppraisalOut, "Retrieve the appraisal of a year"),
+    _post(f"{_A}/open", "appraisal_open", BODY, OversightMoveIn, _open, AppraisalOut, "Open the appraisal of a year"),
+    _post(f"{_A}/publish", "appraisal_publish", BODY, AppraisalPublishIn, _publish, AppraisalOut, "Publish the figures of units"),
+    _post(f"{_A}/disputes", "dispute", UNITS, FigureDisputeIn, _dispute, AppraisalOut, "Dispute a figure"),
+    _post(f"{_A}/disputes/{{dispute_id}}/decide", "ruling", BODY, RulingIn, _decide, AppraisalOut, "Rule on a dispute"),
+    _post(f"{_A}/lock", "appraisal_lock", BODY, OversightMoveIn, _lock, AppraisalOut, "Lock and sign the result of a year"),
     _get(_S, get_supervisions, SupervisionsOut, "Supervision measures", OversightQuery),
     _get(_ONE_S, get_supervision, SupervisionOut, "Retrieve a supervision action"),
     _post(_S, "supervision", BODY, SupervisionIn, _issue, SupervisionOut, "Issue a supervision action"),
     _get(_D, get_data_requests, DataRequestsOut, "List data requests", OversightQuery),
     _get(_ONE_D, get_data_request, DataRequestOut, "Retrieve a data request"),
-    _post(_D, "data_request", BODY, AskDataIn, _ask, DataRequestOut, "Create a data request"),
+    _post(_D, "data_request", BODY, DataRequestIn, _ask, DataRequestOut, "Create a data request"),
     *(
         _post(f"{_ONE_S}/{kind}", f"supervision_{kind}", roles, model, _step("supervision", kind), SupervisionOut, summary)
         for kind, roles, model, summary in (
             ("answer", UNITS, UnitAnswerIn, "Answer a supervision action"),
-            ("return", BODY, DeadlineIn, "Return an answer with a new deadline"),
-            ("extend", BODY, DeadlineIn, "Extend the deadline of an answer"),
+            ("return", BODY, AnswerDeadlineIn, "Return an answer with a new deadline"),
+            ("extend", BODY, AnswerDeadlineIn, "Extend the deadline of an answer"),
             ("accept", BODY, OversightMoveIn, "Accept an answer and lift the action"),
             ("withdraw", BODY, OversightMoveIn, "Withdraw a supervision action"),
         )
@@ -330,10 +329,10 @@ ENDPOINTS = [
     *(
         _post(f"{_ONE_D}/{path}", f"data_{kind}", roles, model, _step("data", kind), DataRequestOut, summary)
         for path, kind, roles, model, summary in (
-            ("hand-in", "hand_in", UNITS, UnitAnswerIn, "Submit data"),
-            ("extend", "extend", BODY, DataDueIn, "Extend the deadline of a data request"),
-            ("find", "find", BODY, FindingIn, "Record a finding: data concealed, omitted or refused"),
-            ("clear", "clear", BODY, OversightMoveIn, "Withdraw a finding"),
+            ("submit", "submit", UNITS, UnitAnswerIn, "Submit data"),
+            ("extend", "extend", BODY, DataDeadlineIn, "Extend the deadline of a data request"),
+            ("record-finding", "record_finding", BODY, FindingIn, "Record a finding: data concealed, omitted or refused"),
+            ("clear-finding", "clear_finding", BODY, OversightMoveIn, "Withdraw a finding"),
             ("withdraw", "withdraw", BODY, OversightMoveIn, "Withdraw a data request"),
         )
     ),

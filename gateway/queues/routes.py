@@ -1,7 +1,7 @@
 """Routes of officers over queues: counts, lists, claiming the next case.
 
-Invariant: an officer sees only the queues of his token. `next` gives a case to one officer only, because the log decides the
-claim.
+Invariant: an officer sees only the queues of his token. `next_cursor` gives a case to one officer only, because the log decides
+the claim.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NEXT_PAGE = 20
 
 
 class CasesQuery(BaseModel):
-    """Filters of a list; `cursor` is the `next` of the previous page. The address with its query is the saved filter.
+    """Filters of a list; `cursor` is the `next_cursor` of the previous page. The address with its query is the saved filter.
 
     `mine`: cases that the caller holds. `region`: a county, or a city or province by its leading digits (6302), of one of the
     kept signals. `since`: changed at or after this instant.
@@ -52,7 +52,7 @@ class CasesQuery(BaseModel):
     status: Literal["open", "claimed"] | None = None
     institution: PartyId | None = None
     min_score: int | None = Field(default=None, ge=0, le=100)
-    held_by: PartyId | None = None
+    holder: PartyId | None = None
     mine: bool = False
     region: str | None = Field(default=None, pattern=r"^(\d{2}|\d{4}|\d{6})$")
     since: Instant | None = None
@@ -68,7 +68,7 @@ class CasesQuery(BaseModel):
             and (self.status is None or self.status == status)
             and (self.institution is None or self.institution in case.institutions)
             and (self.min_score is None or case.score >= self.min_score)
-            and (self.held_by is None or (status == "claimed" and case.holder == self.held_by))
+            and (self.holder is None or (status == "claimed" and case.holder == self.holder))
             and (not self.mine or (status == "claimed" and case.holder == officer))
             and (self.region is None or any(signal.region.startswith(self.region) for signal in case.signals))
             and (self.since is None or case.changed_at >= self.since)
@@ -89,8 +89,8 @@ async def get_queues(call: Call) -> Response:
 
 
 async def get_cases(call: Call) -> Response:
-    """Lists open and claimed cases, worst first. A page may have fewer than `limit` cases although there is a `next`, because a
-    request filters a bounded number of cases."""
+    """Lists open and claimed cases, worst first. A page may have fewer than `limit` cases although there is a `next_cursor`,
+    because a request filters a bounded number of cases."""
     queue = own_queue(call.request.path_params["queue"], call.caller)
     try:
         query = CasesQuery.model_validate(dict(call.request.query_params))
@@ -108,7 +108,7 @@ async def get_cases(call: Call) -> Response:
     accessed(call.caller, "list", queue=queue, found=len(matching))
     cases = [case_out(case, services.sealer, now, complete=False) for case in matching]
     next_cursor = cursors.write_cursor(services.tokenizer, queue, after) if after is not None else None
-    return dumped(CasesOut(cases=cases, next=next_cursor))
+    return dumped(CasesOut(cases=cases, next_cursor=next_cursor))
 
 
 async def post_next(call: Call) -> Response:
@@ -134,11 +134,11 @@ async def post_next(call: Call) -> Response:
             requested = Wanted(ActionKind.CLAIM, f"next {body.model_dump_json()}", partial(dict, claim))
             outcome = await services.desk.act(call.caller, case, requested, action_id)
         except Problem as problem:
-            if problem.kind.slug in ("held-by-other", "stale-revision", "disposed", "not-allowed"):
+            if problem.kind.slug in ("held-by-other", "stale-revision", "case-disposed", "transition-not-allowed"):
                 continue
             raise
         return _render_outcome(outcome, call)
-    raise later("in-flight", "other officers claimed every case that was tried", 1)
+    raise later("request-in-progress", "other officers claimed every case that was tried", 1)
 
 
 def _render_outcome(outcome: Done | Pending, call: Call) -> Response:
@@ -190,7 +190,7 @@ def own_queue(name: str, caller: Caller) -> str:
     return name
 
 
-_VIEWS = ("rebuilding", "state-unavailable")
+_VIEWS = ("views-rebuilding", "state-unavailable")
 ENDPOINTS = [
     Endpoint("GET", "/v1/queues", get_queues, OFFICERS, "List queues", answers={200: QueuesOut}, problems=_VIEWS),
     Endpoint(
@@ -214,6 +214,6 @@ ENDPOINTS = [
         answers={200: CaseOut, 202: ActionOut, 204: None},
         takes=("Idempotency-Key",),
         gives={202: ("Location", "Retry-After")},
-        problems=("invalid-request", "reference-reused", "in-flight", "unknown-case", "log-unavailable", *_VIEWS),
+        problems=("invalid-request", "reference-reused", "request-in-progress", "unknown-case", "log-unavailable", *_VIEWS),
     ),
 ]

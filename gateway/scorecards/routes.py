@@ -42,13 +42,13 @@ class CardQuery(BaseModel):
 
 
 class ScorecardOut(BaseModel):
-    """`over`: whether the period has ended; the figures of a running one still change. Counts from 1 to `threshold - 1` are
-    small: `hidden` lists the members that a row does not show. `permille` are ratios; times are in seconds, within
+    """`is_final`: whether the period has ended; the figures of a running one still change. Counts from 1 to `threshold - 1` are
+    small: `suppressed` lists the members that a row does not show. `permille` are ratios; times are in seconds, within
     `error_percent`."""
 
     kind: CardKind
     period: Period
-    over: bool
+    is_final: bool
     threshold: int
     error_percent: int
     rows: tuple[CardRow, ...]
@@ -95,7 +95,7 @@ async def _card(call: Call, kind: CardKind) -> Response:
     members = {name: getattr(shown, name) for name in ("kind", "period", "threshold", "error_percent", "rows")}
     over = query.period < cards.running()
     return dumped(
-        ScorecardOut.model_construct(**members, over=over, total=scorecard.total if view.sees_all else None, ranking=ranks)
+        ScorecardOut.model_construct(**members, is_final=over, total=scorecard.total if view.sees_all else None, ranking=ranks)
     )
 
 
@@ -150,7 +150,7 @@ def _figures(kind: CardKind) -> frozenset[str]:
 
 
 _FIGURES = {kind: _figures(kind) for kind in CardKind}
-_PROBLEMS = ("invalid-request", "rebuilding", "state-unavailable")
+_PROBLEMS = ("invalid-request", "views-rebuilding", "state-unavailable")
 ENDPOINTS = [
     Endpoint(
         "GET",

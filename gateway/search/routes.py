@@ -54,7 +54,7 @@ async def post_search(call: Call) -> Response:
     now = datetime.now(UTC)
     cases = [case_out(case, services.sealer, now, complete=False) for case in matches.cases]
     hub = matches.hub or services.policy.hubs.mark_of(body.kind, body.value) is not None
-    return dumped(FoundOut(token=token if cases else None, cases=cases, more=matches.more, hub=hub))
+    return dumped(FoundOut(token=token if cases else None, cases=cases, has_more=matches.more, hub=hub))
 
 
 ENDPOINTS = [
@@ -66,6 +66,6 @@ ENDPOINTS = [
         "Search cases by indicator",
         body=SearchIn,
         answers={200: FoundOut},
-        problems=("invalid-request", "rebuilding", "state-unavailable"),
+        problems=("invalid-request", "views-rebuilding", "state-unavailable"),
     ),
 ]

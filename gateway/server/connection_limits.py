@@ -187,7 +187,7 @@ class Protocol(HttpToolsProtocol):
     def _end_headless(self) -> None:
         """408 for a partial head; a silent connection is closed without a response."""
         if self._heading:
-            self._end(Problem("head-stalled", f"request line and headers did not arrive within {self.limits.head_s:g} s"))
+            self._end(Problem("header-timeout", f"request line and headers did not arrive within {self.limits.head_s:g} s"))
         else:
             self.transport.close()
 

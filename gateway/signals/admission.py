@@ -97,10 +97,10 @@ class Acceptor:
         to leave room for the others."""
         lag = self._lag.current
         if lag is not None and lag > self._lag_limit:
-            detail = "more signals await assessment than this gateway permits"
+            detail = "more signals await appraisal than this gateway permits"
             return later("overloaded", detail, self._retry_after_s)
         if institution is not None and lag is not None and lag > self._lag_limit // 2 and self._shares.above(institution):
-            detail = "many signals await assessment, and more than your share of them are yours; retry in a moment"
+            detail = "many signals await appraisal, and more than your share of them are yours; retry in a moment"
             return later("overloaded", detail, self._retry_after_s)
         if self._in_flight >= self._in_flight_limit:
             return later("overloaded", "too many signals await acknowledgement by the broker", self._retry_after_s)
@@ -194,7 +194,7 @@ class Acceptor:
     ) -> Receipt | Problem | None:
         """The answer of the memory; None if the signal is new."""
         if isinstance(own, InFlight) or isinstance(alias, InFlight):
-            return later("in-flight", "another request with this reference is still running", 1)
+            return later("request-in-progress", "another request with this reference is still running", 1)
         if own is not None and own.body != signal.body:
             return _reused("reference")
         if alias is not None and signal.alias is not None and alias.body != signal.alias[1]:

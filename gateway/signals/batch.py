@@ -80,7 +80,7 @@ class BatchReply:
         except Problem as problem:
             count_problem(problem.kind.slug, problem.kind.status)
             results.put_nowait(_result(self._line + 1, problem, self._acceptor.places))
-            if problem.kind.slug != "body-stalled":
+            if problem.kind.slug != "body-timeout":
                 await self._drain()
 
     async def _chunks(self, results: asyncio.Queue[bytes | None]) -> AsyncIterator[list[bytes | None]]:

@@ -104,7 +104,7 @@ async def _retract(call: Call, name: str, reason: str) -> Response:
         body = services.tokenizer.token("retraction", name, reason)
     except UnicodeEncodeError:
         raise Problem("invalid-request", "a text contains an unpaired surrogate and is not valid UTF-8", errors=[]) from None
-    retraction = Retraction(signal_id=name, institution=institution, below=FOREVER, reason_sealed=sealed)
+    retraction = Retraction(signal_id=name, institution=institution, below_version=FOREVER, reason_sealed=sealed)
     value = encode(
         RETRACTIONS,
         retraction,
@@ -129,7 +129,7 @@ ENDPOINTS = [
         body=RetractionIn,
         answers=_ANSWERS,
         gives=_GIVES,
-        problems=("in-flight", "invalid-request", "reference-reused", *TROUBLE),
+        problems=("request-in-progress", "invalid-request", "reference-reused", *TROUBLE),
     ),
     Endpoint(
         "POST",
@@ -140,7 +140,7 @@ ENDPOINTS = [
         body=OwnRetractionIn,
         answers=_ANSWERS,
         gives=_GIVES,
-        problems=("not-found", "in-flight", "invalid-request", "reference-reused", "rebuilding", *TROUBLE),
+        problems=("not-found", "request-in-progress", "invalid-request", "reference-reused", "views-rebuilding", *TROUBLE),
     ),
     Endpoint(
         "POST",
@@ -152,6 +152,6 @@ ENDPOINTS = [
         answers=_ANSWERS,
         takes=("Idempotency-Key",),
         gives=_GIVES,
-        problems=("not-found", "in-flight", "invalid-signal", "reference-missing", "reference-reused", *TROUBLE),
+        problems=("not-found", "request-in-progress", "invalid-signal", "reference-missing", "reference-reused", *TROUBLE),
     ),
 ]

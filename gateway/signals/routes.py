@@ -131,7 +131,7 @@ ENDPOINTS = [
         answers={202: AcceptedOut},
         takes=("Idempotency-Key",),
         gives={202: ("Location", "Idempotency-Replayed")},
-        problems=("in-flight", "invalid-signal", "reference-missing", "reference-reused", *TROUBLE),
+        problems=("request-in-progress", "invalid-signal", "reference-missing", "reference-reused", *TROUBLE),
     ),
     Endpoint(
         "POST",
@@ -152,6 +152,6 @@ ENDPOINTS = [
         _SENDERS,
         "Retrieve the status of a signal",
         answers={200: SignalOut},
-        problems=("rebuilding", "state-unavailable"),
+        problems=("views-rebuilding", "state-unavailable"),
     ),
 ]

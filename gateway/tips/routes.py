@@ -146,7 +146,14 @@ def _count(problem: Problem) -> None:
 
 
 _LIMITED = ("rate-limited", "state-unavailable")
-_TAKING = ("body-too-large", "unsupported-media-type", "invalid-request", "too-deep", "reference-reused", "in-flight")
+_TAKING = (
+    "body-too-large",
+    "unsupported-media-type",
+    "invalid-request",
+    "json-too-deep",
+    "reference-reused",
+    "request-in-progress",
+)
 ENDPOINTS = [
     Endpoint("GET", "/tips", get_form, frozenset(), "Show the form for a tip", answers={200: None}, answer_media="text/html"),
     Endpoint(
@@ -167,7 +174,7 @@ ENDPOINTS = [
         frozenset(),
         "Retrieve the status of a tip",
         answers={200: TipOut},
-        problems=("not-found", "rebuilding", *_LIMITED),
+        problems=("not-found", "views-rebuilding", *_LIMITED),
     ),
     Endpoint(
         "POST",

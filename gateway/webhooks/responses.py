@@ -14,7 +14,8 @@ from stream_processors.views.inbox import Entry
 
 
 class HookOut(BaseModel):
-    """`state` is on or off; `off_why`: you paused it, or it answered 410. `secrets`: how many sign, two during a replacement."""
+    """`state` is on or off; `disabled_reason`: you paused it, or it answered 410. `secrets`: how many sign, two during a
+    replacement."""
 
     endpoint_id: str
     url: str
@@ -22,8 +23,8 @@ class HookOut(BaseModel):
     state: str
     registered_at: Instant
     changed_at: Instant
-    off_since: Instant | None = None
-    off_why: str | None = None
+    disabled_at: Instant | None = None
+    disabled_reason: str | None = None
     secrets: int
 
 
@@ -34,44 +35,44 @@ class HookSecretOut(HookOut):
 
 
 class HooksOut(BaseModel):
-    """Your endpoints, at most `most`, and all kinds of message."""
+    """Your endpoints, at most `max_endpoints`, and all kinds of message."""
 
     endpoints: list[HookOut]
-    most: int
-    known_kinds: list[str]
+    max_endpoints: int
+    available_kinds: list[str]
 
 
-class ParkedNoticeOut(BaseModel):
+class ParkedNotificationOut(BaseModel):
     """A notice that the endpoint did not accept: when it was parked, after how many tries, and why. The inbox has it."""
 
-    notice_id: str
+    notification_id: str
     kind: str
-    says: str
+    template: str
     zh: str
     en: str
     at: Instant
     case_id: str
     order_id: str | None = None
-    task_id: str | None = None
+    dissuasion_id: str | None = None
     parked_at: Instant
     attempts: int
-    why: str | None = None
+    reason: str | None = None
 
 
 class ParkedOut(BaseModel):
-    """The newest first; `more`: there are others."""
+    """The newest first; `has_more`: there are others."""
 
     endpoint_id: str
-    parked: list[ParkedNoticeOut]
-    more: bool
+    parked: list[ParkedNotificationOut]
+    has_more: bool
 
 
-class ReplayedOut(BaseModel):
-    """Notices that are redelivered under their old ids; `more`: others are still parked."""
+class RedeliveredOut(BaseModel):
+    """Notices that are redelivered under their old ids; `has_more`: others are still parked."""
 
     endpoint_id: str
-    replayed: list[str]
-    more: bool
+    redelivered: list[str]
+    has_more: bool
 
 
 def hook_out(endpoint: WebhookEndpoint, now: Instant) -> HookOut:
@@ -90,32 +91,34 @@ def _fields(endpoint: WebhookEndpoint, now: Instant) -> dict[str, object]:
         "state": "on" if endpoint.disabled_at is None else "off",
         "registered_at": endpoint.registered_at,
         "changed_at": endpoint.changed_at,
-        "off_since": endpoint.disabled_at,
-        "off_why": endpoint.disabled_why,
-        "secrets": sum(secret.until is None or now < secret.until for secret in endpoint.secrets),
+        "disabled_at": endpoint.disabled_at,
+        "disabled_reason": endpoint.disabled_reason,
+        "secrets": sum(secret.valid_until is None or now < secret.valid_until for secret in endpoint.secrets),
     }
 
 
 def hooks_out(registered: Endpoints | None, now: Instant) -> HooksOut:
     endpoints = registered.endpoints if registered is not None else ()
-    return HooksOut(endpoints=[hook_out(endpoint, now) for endpoint in endpoints], most=MOST_ENDPOINTS, known_kinds=list(KINDS))
+    return HooksOut(
+        endpoints=[hook_out(endpoint, now) for endpoint in endpoints], max_endpoints=MOST_ENDPOINTS, available_kinds=list(KINDS)
+    )
 
 
-def parked_out(entry: Entry) -> ParkedNoticeOut:
-    notice, parked = entry.issued.notice, entry.delivery.parked
+def parked_out(entry: Entry) -> ParkedNotificationOut:
+    notice, parked = entry.issued.notification, entry.delivery.parked
     assert parked is not None
     wording = told(notice)
-    return ParkedNoticeOut(
-        notice_id=notice.notice_id,
+    return ParkedNotificationOut(
+        notification_id=notice.notification_id,
         kind=notice.kind.value,
-        says=notice.says,
+        template=notice.template,
         zh=wording.zh,
         en=wording.en,
         at=notice.at,
         case_id=notice.case_id,
         order_id=notice.order_id,
-        task_id=notice.task_id,
+        dissuasion_id=notice.dissuasion_id,
         parked_at=parked.at,
         attempts=parked.attempt,
-        why=entry.delivery.detail,
+        reason=entry.delivery.detail,
     )

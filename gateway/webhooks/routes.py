@@ -22,15 +22,15 @@ from gateway.webhooks.responses import (
     HookSecretOut,
     HooksOut,
     ParkedOut,
-    ReplayedOut,
+    RedeliveredOut,
     hook_out,
     hooks_out,
     parked_out,
     secret_out,
 )
-from gateway.webhooks.service import MOST_REPLAYED
+from gateway.webhooks.service import MOST_REDELIVERED
 from schemas.common import AtMost, Exact
-from schemas.notices import NoticeId
+from schemas.notices import NotificationId
 from schemas.notifications.webhook import WebhookEndpoint as Hook
 from schemas.parsing import refused
 from stream_processors.webhooks.endpoints import EndpointIn
@@ -41,21 +41,21 @@ class _Body(Exact):
 
 
 class RotateIn(_Body):
-    """`at_once`: the old secret stops signing now, because somebody else has it. By default both sign for a day."""
+    """`immediately`: the old secret stops signing now, because somebody else has it. By default both sign for a day."""
 
-    at_once: bool = False
+    immediately: bool = False
 
 
-class ReplayParkedIn(_Body):
-    """`notice_ids`: the parked notices to redeliver; default: the newest `limit`."""
+class RedeliverParkedIn(_Body):
+    """`notification_ids`: the parked notices to redeliver; default: the newest `limit`."""
 
-    notice_ids: Annotated[tuple[NoticeId, ...], AtMost(MOST_REPLAYED)] = ()
-    limit: int = Field(default=MOST_REPLAYED, ge=1, le=MOST_REPLAYED)
+    notification_ids: Annotated[tuple[NotificationId, ...], AtMost(MOST_REDELIVERED)] = ()
+    limit: int = Field(default=MOST_REDELIVERED, ge=1, le=MOST_REDELIVERED)
 
 
 class ParkedQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    limit: int = Field(default=50, ge=1, le=MOST_REPLAYED)
+    limit: int = Field(default=50, ge=1, le=MOST_REDELIVERED)
 
 
 def _id(call: Call) -> str:
@@ -92,7 +92,7 @@ async def delete_webhook(call: Call) -> Response:
 async def post_rotate(call: Call) -> Response:
     """Returns a new secret, shown this once. The old one also signs for a day, so install the new one meanwhile."""
     body, desk = await body_of(call, RotateIn), call.services.hooks
-    endpoint, secret = await desk.rotate(call.caller, _id(call), at_once=body.at_once)
+    endpoint, secret = await desk.rotate(call.caller, _id(call), at_once=body.immediately)
     return dumped(secret_out(endpoint, secret, desk.now()))
 
 
@@ -120,18 +120,18 @@ async def get_parked(call: Call) -> Response:
     name = _id(call)
     page = await call.services.hooks.parked(call.caller.subject, name, query.limit)
     accessed(call.caller, "parked", endpoint=name, found=len(page.entries))
-    return dumped(ParkedOut(endpoint_id=name, parked=[parked_out(entry) for entry in page.entries], more=page.more))
+    return dumped(ParkedOut(endpoint_id=name, parked=[parked_out(entry) for entry in page.entries], has_more=page.more))
 
 
-async def post_parked_replay(call: Call) -> Response:
+async def post_parked_redeliver(call: Call) -> Response:
     """Redelivers parked notices to this endpoint, in their order, with their ids."""
-    body, name = await body_of(call, ReplayParkedIn), _id(call)
-    page = await call.services.hooks.replay(call.caller, name, body.notice_ids, body.limit)
-    notice_ids = [entry.issued.notice.notice_id for entry in page.entries]
-    return dumped(ReplayedOut(endpoint_id=name, replayed=notice_ids, more=page.more))
+    body, name = await body_of(call, RedeliverParkedIn), _id(call)
+    page = await call.services.hooks.replay(call.caller, name, body.notification_ids, body.limit)
+    notification_ids = [entry.issued.notification.notification_id for entry in page.entries]
+    return dumped(RedeliveredOut(endpoint_id=name, redelivered=notification_ids, has_more=page.more))
 
 
-_TROUBLE = ("invalid-request", "rebuilding", "state-unavailable")
+_TROUBLE = ("invalid-request", "views-rebuilding", "state-unavailable")
 _CHANGING = (*_TROUBLE, "log-unavailable", "overloaded", "rate-limited")
 _ONE = "/v1/webhooks/{endpoint_id}"
 ENDPOINTS = [
@@ -158,7 +158,7 @@ ENDPOINTS = [
         body=RotateIn,
         body_required=False,
         answers={200: HookSecretOut},
-        problems=("not-allowed", *_CHANGING),
+        problems=("transition-not-allowed", *_CHANGING),
     ),
     Endpoint("POST", f"{_ONE}/pause", post_pause, INSTITUTIONS, "Pause an endpoint", answers={200: HookOut}, problems=_CHANGING),
     Endpoint(
@@ -182,13 +182,13 @@ ENDPOINTS = [
     ),
     Endpoint(
         "POST",
-        f"{_ONE}/replay",
-        post_parked_replay,
+        f"{_ONE}/redeliver",
+        post_parked_redeliver,
         INSTITUTIONS,
         "Send what was parked once more",
-        body=ReplayParkedIn,
+        body=RedeliverParkedIn,
         body_required=False,
-        answers={200: ReplayedOut},
+        answers={200: RedeliveredOut},
         problems=(*_TROUBLE, "log-unavailable", "rate-limited"),
     ),
 ]

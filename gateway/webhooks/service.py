@@ -40,7 +40,7 @@ from stream_processors.webhooks.payload import id_of
 from stream_processors.webhooks.policy import Hooks
 
 TRIES = 5
-MOST_REPLAYED = 200
+MOST_REDELIVERED = 200
 _POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
 _SECRET_BYTES = 32
 PAUSED = "switched off by the institution"
@@ -126,7 +126,7 @@ class HookDesk:
         try:
             after = await self._change(caller, _only(endpoint_id, replace))
         except Refused as refusal:
-            raise Problem("not-allowed", refusal.detail) from None
+            raise Problem("transition-not-allowed", refusal.detail) from None
         return Told(_of(after, endpoint_id), new_secret[0])
 
     async def pause(self, caller: Caller, endpoint_id: str) -> WebhookEndpoint:
@@ -161,11 +161,15 @@ class HookDesk:
         await self.find_endpoint(institution, endpoint_id)
         return await self._views.parked(institution, endpoint_id, limit=limit)
 
-    async def replay(self, caller: Caller, endpoint_id: str, notice_ids: Sequence[str], limit: int) -> Parked:
+    async def replay(self, caller: Caller, endpoint_id: str, notification_ids: Sequence[str], limit: int) -> Parked:
         """Redelivers all or some parked notices to this endpoint only."""
-        page = await self.parked(caller.subject, endpoint_id, MOST_REPLAYED if notice_ids else limit)
-        chosen = [entry for entry in page.entries if not notice_ids or entry.issued.notice.notice_id in notice_ids]
-        if notice_ids and (missing := len(set(notice_ids)) - len(chosen)):
+        page = await self.parked(caller.subject, endpoint_id, MOST_REDELIVERED if notification_ids else limit)
+        chosen = [
+            entry
+            for entry in page.entries
+            if not notification_ids or entry.issued.notification.notification_id in notification_ids
+        ]
+        if notification_ids and (missing := len(set(notification_ids)) - len(chosen)):
             raise Problem("not-found", f"{missing} of these notices are not parked for this endpoint")
         detail = "you requested redelivery of parked notices too often"  # it is called from the beginning, its backoff with it
         await within(self._rates, "parked-replays", caller.subject, REPLAYS, detail)
@@ -177,7 +181,7 @@ class HookDesk:
         point("gateway.replay_appended")
         if not all(isinstance(position, Position) for position in landed):
             raise later("log-unavailable", "the broker did not acknowledge; send the same request again", self._retry_after_s)
-        METRICS.inbox_marks.labels(DeliveryState.REPLAYED.value).inc(len(chosen))
+        METRICS.inbox_marks.labels(DeliveryState.REDELIVERED.value).inc(len(chosen))
         return Parked(chosen, page.more)
 
     async def _may_change(self, caller: Caller) -> None:
@@ -264,18 +268,18 @@ def _only(endpoint_id: str, change: Callable[[WebhookEndpoint], WebhookEndpoint]
 
 
 def _again(caller: Caller, entry: Entry, endpoint_id: str, at: datetime) -> KeyedEntry:
-    notice = entry.issued.notice
+    notice = entry.issued.notification
     mark = DeliveryMark(
         recipient=notice.recipient,
-        notice_id=notice.notice_id,
-        state=DeliveryState.REPLAYED,
+        notification_id=notice.notification_id,
+        state=DeliveryState.REDELIVERED,
         at=at,
-        way="api",
-        noticed_at=notice.at,
-        endpoint=endpoint_id,
-        place=entry.offset,
+        channel="api",
+        notified_at=notice.at,
+        endpoint_id=endpoint_id,
+        notification_offset=entry.offset,
     )
-    name = f"replayed-{id_of(notice.recipient, notice.notice_id)}-{endpoint_id}-{int(at.timestamp() * 1000)}"
+    name = f"redelivered-{id_of(notice.recipient, notice.notification_id)}-{endpoint_id}-{int(at.timestamp() * 1000)}"
     actor = f"institution:{caller.subject}"
     value = encode(DELIVERIES, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
     return KeyedEntry(notice.recipient.encode(), value)

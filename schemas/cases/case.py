@@ -10,13 +10,13 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from schemas.appeals import Objection, ObjectionRequest
+from schemas.appeals import Appeal, AppealRequest
 from schemas.common import AmountMinor, Currency, EventTime, Instant, Name, PartyId, Region, Sealed, Stored
-from schemas.deadlines import Clock, Due
+from schemas.deadlines import Deadline, Due
 from schemas.dispositions import Disposition
-from schemas.dissuasion import Task, TaskEvent
+from schemas.dissuasion import Dissuasion, DissuasionEvent
 from schemas.measures import Measure
-from schemas.notices import Notice
+from schemas.notices import Notification
 from schemas.orders.order import Order, OrderEvent
 from schemas.scorecards import CountedFigures
 from schemas.signals.assessed import Reason
@@ -35,7 +35,6 @@ __all__ = [
     "CaseVerdict",
     "Disposition",
     "JoinedSignal",
-    "Moved",
     "Portion",
     "Tally",
 ]
@@ -58,9 +57,9 @@ class ActionKind(StrEnum):
     ABSORB = "absorb"
     MEASURE = "measure"
     ORDER = "order"
-    TASK = "task"
-    OBJECTION = "objection"
-    CLOCK_DUE = "clock_due"
+    DISSUASION = "dissuasion"
+    APPEAL = "appeal"
+    DEADLINE_DUE = "deadline_due"
 
 
 OFFICERS_ONLY = frozenset(
@@ -130,29 +129,30 @@ class Tally(Stored):
 
 
 class Portion(Stored):
-    """The content that one case hands over to another: all of it in a merge, some signals in a split. `primary` opens a case if
-    there is none; `clocks` are running deadlines of institutions; `linked` as in a case."""
+    """The content that one case hands over to another: all of it in a merge, some signals in a split. `primary_subject` opens a
+    case if there is none; `deadlines` are running deadlines of institutions; `linked_case_ids` as in a case."""
 
-    of: Name
+    source_case_id: Name
     signals: tuple[JoinedSignal, ...]
     signal_count: int
     amount_minor: dict[str, int]
     tally: Tally
     institutions: tuple[str, ...]
     measures: tuple[Measure, ...] = ()
-    primary: Subject | None = None
+    primary_subject: Subject | None = None
     primary_signal_id: Name | None = None
-    clocks: tuple[Clock, ...] = ()
-    linked: tuple[Name, ...] = ()
+    deadlines: tuple[Deadline, ...] = ()
+    linked_case_ids: tuple[Name, ...] = ()
 
 
 class Action(Stored):
     """A request about one case. `revision` is the one that the officer saw; requests of others have none.
 
-    `withdrawn` is the contribution of a retracted signal. `linked` are the other cases that a signal joins. Exactly one of
-    `measure`, `order`, `task`, `objection`, `due`, `portion` is present for the kind of that name (CLOCK_DUE: `due`, ABSORB:
-    `portion`). For a transfer `queue` is the destination. `into` is the case that absorbs this one, or the new case that
-    `signals` are split into. `passed` names the split-off cases through which the request was forwarded.
+    `retracted_contribution` is the contribution of a retracted signal. `linked_case_ids` are the other cases that a signal joins.
+    Exactly one of `measure`, `order`, `dissuasion`, `appeal`, `due`, `portion` is present for the kind of that name
+    (DEADLINE_DUE: `due`, ABSORB: `portion`). For a transfer `queue` is the destination. `into_case_id` is the case that absorbs
+    this one, or the new case that
+    `signals` are split into. `visited_case_ids` names the split-off cases through which the request was forwarded.
     """
 
     action_id: Name
@@ -161,29 +161,29 @@ class Action(Stored):
     queue: Name
     signal: JoinedSignal | None = None
     officer: PartyId | None = None
-    to: PartyId | None = None
+    to_officer: PartyId | None = None
     revision: int | None = None
     lease_s: int | None = Field(default=None, ge=1, le=10**7)
     disposition: Disposition | None = None
     note_sealed: Sealed | None = None
-    withdrawn: Contribution | None = None
-    linked: tuple[Name, ...] = Field(default=(), max_length=16)
+    retracted_contribution: Contribution | None = None
+    linked_case_ids: tuple[Name, ...] = Field(default=(), max_length=16)
     measure: Measure | None = None
     order: OrderEvent | None = None
-    task: TaskEvent | None = None
-    objection: ObjectionRequest | None = None
+    dissuasion: DissuasionEvent | None = None
+    appeal: AppealRequest | None = None
     due: Due | None = None
     portion: Portion | None = None
-    into: Name | None = None
+    into_case_id: Name | None = None
     signals: tuple[Name, ...] = Field(default=(), max_length=200)
-    passed: tuple[Name, ...] = Field(default=(), max_length=200)
+    visited_case_ids: tuple[Name, ...] = Field(default=(), max_length=200)
 
     @model_validator(mode="after")
     def _check_parts(self) -> Self:
         """An officer's action without its officer would leave a claimed case that nobody holds and nobody could end."""
         if self.kind in OFFICERS_ONLY and self.officer is None:
             raise ValueError("an action of an officer must name the officer")
-        if self.kind is ActionKind.HAND_OVER and self.to is None:
+        if self.kind is ActionKind.HAND_OVER and self.to_officer is None:
             raise ValueError("a hand-over must name the officer who receives the case")
         if self.kind is ActionKind.DISPOSE and self.disposition is None:
             raise ValueError("a disposal must give the outcome of the case")
@@ -195,22 +195,22 @@ class Action(Stored):
 _NEEDS = {
     ActionKind.MEASURE: "measure",
     ActionKind.ORDER: "order",
-    ActionKind.TASK: "task",
-    ActionKind.OBJECTION: "objection",
-    ActionKind.CLOCK_DUE: "due",
+    ActionKind.DISSUASION: "dissuasion",
+    ActionKind.APPEAL: "appeal",
+    ActionKind.DEADLINE_DUE: "due",
     ActionKind.ABSORB: "portion",
-    ActionKind.MERGE: "into",
+    ActionKind.MERGE: "into_case_id",
     ActionKind.SPLIT: "signals",
 }
 
 
-class Moved(Stored):
+class CaseTransfer(Stored):
     """One transfer of a case between two queues."""
 
     at: Instant
-    by: str
-    came_from: str
-    to: str
+    transferred_by: str
+    from_queue: str
+    to_queue: str
     note_sealed: str | None = None
 
 
@@ -219,12 +219,13 @@ class Case(Stored):
 
     `signals` holds so many (policy: `case_signals_kept`), of each sender its share, newest first; `signal_count` counts all;
     `applied` the newest ids of officers' actions, so that a gateway's retry is an echo. `lease_until` ends a claim without a
-    further record. The value of `primary` opens in the context of `primary_signal_id`, the signal that it came with. All but
-    `primary`, `opened_at` and what officers did is of live signals; `retracted` counts those that were taken back.
-    `clocks` to `objections` are the loop's, each bounded by the module that adds to it. `linked` are the cases of other agencies
-    that share signals with this one, `absorbed` those that were merged into it. `splits` counts the cases that were split off it,
-    `split_off` says which signal (its name with the version) went to which of them. `leads_only`: it was opened by a lead of
-    organized crime; no other signal joins it, and nothing of it is told to institutions beyond what they did in it.
+    further record. The value of `primary_subject` opens in the context of `primary_signal_id`, the signal that it came with. All
+    but `primary_subject`, `opened_at` and what officers did is of live signals; `retracted_signal_count` counts those that were
+    taken back. `deadlines` to `appeals` are the loop's, each bounded by the module that adds to it. `linked_case_ids` are the
+    cases of other agencies that share signals with this one, `merged_from` those that were merged into it. `split_count` counts
+    the cases that were split off it, `split_off` says which signal (its name with the version) went to which of them.
+    `leads_only`: it was opened by a lead of organized crime; no other signal joins it, and nothing of it is told to institutions
+    beyond what they did in it.
     """
 
     case_id: str
@@ -233,7 +234,7 @@ class Case(Stored):
     status: CaseStatus
     opened_at: Instant
     changed_at: Instant
-    primary: Subject
+    primary_subject: Subject
     primary_signal_id: str
     score: int
     severity: str
@@ -249,34 +250,35 @@ class Case(Stored):
     disposed_by: str | None = None
     disposed_at: Instant | None = None
     note_sealed: str | None = None
-    reopened: int = 0
+    reopen_count: int = 0
     applied: tuple[str, ...] = ()
-    retracted: int = 0
+    retracted_signal_count: int = 0
     acknowledged_at: Instant | None = None
     acknowledged_by: str | None = None
     closed_at: Instant | None = None
     closed_by: str | None = None
-    linked: tuple[str, ...] = ()
+    linked_case_ids: tuple[str, ...] = ()
     merged_into: str | None = None
-    absorbed: tuple[str, ...] = ()
+    merged_from: tuple[str, ...] = ()
     split_from: str | None = None
-    splits: int = 0
+    split_count: int = 0
     split_off: dict[str, str] = {}
-    transfers: tuple[Moved, ...] = ()
-    clocks: tuple[Clock, ...] = ()
+    transfers: tuple[CaseTransfer, ...] = ()
+    deadlines: tuple[Deadline, ...] = ()
     measures: tuple[Measure, ...] = ()
     orders: tuple[Order, ...] = ()
-    tasks: tuple[Task, ...] = ()
-    objections: tuple[Objection, ...] = ()
+    dissuasions: tuple[Dissuasion, ...] = ()
+    appeals: tuple[Appeal, ...] = ()
     leads_only: bool = False
 
 
 class ActionOutcome(StrEnum):
-    """APPLIED changed the case. REFUSED did not, and `why` gives the reason. ECHO is a request that was already applied."""
+    """APPLIED changed the case. REFUSED did not, and `detail` gives the reason. REDELIVERY is a request that was already
+    applied."""
 
     APPLIED = "applied"
     REFUSED = "refused"
-    ECHO = "echo"
+    REDELIVERY = "redelivery"
 
 
 class CaseVerdict(Stored):
@@ -286,22 +288,22 @@ class CaseVerdict(Stored):
     confirmed_until_ms: int
 
 
-class Used(Stored):
+class OrderCount(Stored):
     """The number of times that the case's orders of one kind count against the cap of an account (decision 15)."""
 
     kind: Name
     recipient: PartyId
     token: Name
-    times: int = Field(ge=0)
+    count: int = Field(ge=0)
 
 
 class CaseChange(Stored):
     """The value of `cases.changed.v1`: the outcome of one action. `case` is complete if it was applied.
 
-    `origin` (`partition:offset`) is the source of a join, so that its redeliveries are recognised after a rebuild. `left` is the
-    queue that the case has left. `deliver` delivers `notices` to their recipients and `follows` to other cases. `moves`: the
-    actions allowed instead, if this one was refused. `counted` is the change to the scorecards. `used`, if orders changed, counts
-    the case's orders about each account.
+    `origin` (`partition:offset`) is the source of a join, so that its redeliveries are recognised after a rebuild. `left_queue`
+    is the queue that the case has left. `deliver` delivers `notifications` to their recipients and `follow_ups` to other cases.
+    `allowed_transitions`: the actions allowed instead, if this one was refused. `figure_changes` is the change to the scorecards.
+    `order_counts`, if orders changed, counts the case's orders about each account.
     """
 
     action_id: str | None
@@ -310,15 +312,15 @@ class CaseChange(Stored):
     outcome: ActionOutcome
     at: Instant
     actor: str
-    why: str | None = None
+    detail: str | None = None
     problem: str | None = None
     revision: int | None = None
     origin: str | None = None
     case: Case | None = None
     verdict: CaseVerdict | None = None
-    left: str | None = None
-    notices: tuple[Notice, ...] = ()
-    follows: tuple[Action, ...] = ()
-    moves: tuple[Name, ...] = ()
-    counted: CountedFigures | None = None
-    used: tuple[Used, ...] = ()
+    left_queue: str | None = None
+    notifications: tuple[Notification, ...] = ()
+    follow_ups: tuple[Action, ...] = ()
+    allowed_transitions: tuple[Name, ...] = ()
+    figure_changes: CountedFigures | None = None
+    order_counts: tuple[OrderCount, ...] = ()

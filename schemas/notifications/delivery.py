@@ -16,8 +16,8 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.common import MAX_OFFSET, Instant, Name, PartyId, Stored
-from schemas.dissuasion import Task
-from schemas.notices import Notice, NoticeId
+from schemas.dissuasion import Dissuasion
+from schemas.notices import Notification, NotificationId
 from schemas.orders.order import Order
 
 NOTICE_KEPT = timedelta(days=30)
@@ -28,58 +28,58 @@ MOST_NOTICES, MOST_FOLLOWS = 1 << 12, 1 << 9
 
 class DeliveryState(StrEnum):
     """SENT: in the inbox. RECEIVED: the recipient read past it, or its endpoint accepted it. ACKNOWLEDGED: the recipient
-    confirmed it. PARKED: its endpoint failed to accept it too often. REPLAYED: sent again since."""
+    confirmed it. PARKED: its endpoint failed to accept it too often. REDELIVERED: sent again since."""
 
     SENT = "sent"
     RECEIVED = "received"
     ACKNOWLEDGED = "acknowledged"
     PARKED = "parked"
-    REPLAYED = "replayed"
+    REDELIVERED = "redelivered"
 
 
 Way = Literal["poll", "stream", "webhook", "api"]
 
 
 class Settled(Stored):
-    """Progress in a partition of the changes: the log contains the effects of all changes before `change`. `action` is the next
-    action there that a change concerns, so that redeliveries are recognised."""
+    """Progress in a partition of the changes: the log contains the effects of all changes before `change_offset`. `action_offset`
+    is the next action there that a change concerns, so that redeliveries are recognised."""
 
-    change: int = Field(ge=0)
-    action: int = Field(ge=0)
+    change_offset: int = Field(ge=0)
+    action_offset: int = Field(ge=0)
 
 
 class Issued(Stored):
-    """One notice for one recipient, with its order or task after the change. `settled` is the progress in its source partition,
-    from which `deliver` recovers a lost position."""
+    """One notice for one recipient, with its order or dissuasion after the change. `progress` is the progress in its source
+    partition, from which `deliver` recovers a lost position."""
 
-    notice: Notice
+    notification: Notification
     order: Order | None = None
-    task: Task | None = None
-    settled: Settled | None = None
+    dissuasion: Dissuasion | None = None
+    progress: Settled | None = None
 
 
 class DeliveryMark(Stored):
-    """A delivery state of a notice. `attempt`: number of a webhook attempt; `detail`: why it failed, in our words. `noticed_at`:
-    the time of the notice, whose retention ends the mark, too. `endpoint`: of a webhook; for a redelivery, the only endpoint that
-    gets it. `place`: the notice's offset in `notifications.issued.v1`."""
+    """A delivery state of a notice. `attempt`: number of a webhook attempt; `detail`: why it failed, in our words. `notified_at`:
+    the time of the notice, whose retention ends the mark, too. `endpoint_id`: of a webhook; for a redelivery, the only endpoint
+    that gets it. `notification_offset`: the notice's offset in `notifications.issued.v1`."""
 
     recipient: PartyId
-    notice_id: NoticeId
+    notification_id: NotificationId
     state: DeliveryState
     at: Instant
-    way: Way
+    channel: Way
     attempt: int = Field(default=1, ge=1, le=1000)
     detail: str | None = Field(default=None, max_length=200)
-    noticed_at: Instant | None = None
-    endpoint: Name | None = None
-    place: int | None = Field(default=None, ge=0, lt=MAX_OFFSET)
+    notified_at: Instant | None = None
+    endpoint_id: Name | None = None
+    notification_offset: int | None = Field(default=None, ge=0, lt=MAX_OFFSET)
 
 
-def notice_digest(recipient: str, notice_id: str) -> bytes:
+def notification_digest(recipient: str, notification_id: str) -> bytes:
     """Returns 12 bytes that identify a notice of a recipient."""
-    return sha256(f"{recipient}\n{notice_id}".encode()).digest()[:12]
+    return sha256(f"{recipient}\n{notification_id}".encode()).digest()[:12]
 
 
-def notice_name(digest: bytes) -> str:
+def notification_name(digest: bytes) -> str:
     """Returns the digest as text, for the state and as the id of a webhook message."""
     return urlsafe_b64encode(digest).decode()

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from schemas.common import Instant, Name, PartyId, Sealed, Stored
-from schemas.notices import NoticeId, NoticeKind
+from schemas.notices import NotificationId, NotificationKind
 from schemas.orders.kinds import OrderKind
 
 MOST_ENDPOINTS = 3
@@ -20,8 +20,8 @@ MOST_SECRETS = 3
 """Secrets that sign at once: the current one and those that are being replaced."""
 
 KINDS: tuple[str, ...] = (
-    *(f"{NoticeKind.ORDER}.{kind}" for kind in OrderKind),
-    *(kind.value for kind in NoticeKind if kind is not NoticeKind.ORDER),
+    *(f"{NotificationKind.ORDER}.{kind}" for kind in OrderKind),
+    *(kind.value for kind in NotificationKind if kind is not NotificationKind.ORDER),
 )
 """All kinds of message: `order.stop_payment`, `early_warning`, ..."""
 
@@ -31,20 +31,20 @@ Wanted = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}(\.[a-z
 
 def kind_of(notice: str, order: str | None) -> str:
     """Returns the kind of message for a notice of this kind, about an order of that kind."""
-    return f"{notice}.{order}" if notice == NoticeKind.ORDER and order is not None else notice
+    return f"{notice}.{order}" if notice == NotificationKind.ORDER and order is not None else notice
 
 
 class Secret(Stored):
-    """A sealed secret. `until`: when it stops signing; None for the current one."""
+    """A sealed secret. `valid_until`: when it stops signing; None for the current one."""
 
     sealed: Sealed
-    since: Instant
-    until: Instant | None = None
+    valid_from: Instant
+    valid_until: Instant | None = None
 
 
 class WebhookEndpoint(Stored):
     """A registration. `url` shows host and port; `url_sealed` has the whole address, because people put tokens into paths and
-    queries. `secrets`: the newest first. `disabled_why`: why nothing is sent."""
+    queries. `secrets`: the newest first. `disabled_reason`: why nothing is sent."""
 
     endpoint_id: Name
     institution: PartyId
@@ -55,7 +55,7 @@ class WebhookEndpoint(Stored):
     registered_at: Instant
     changed_at: Instant
     disabled_at: Instant | None = None
-    disabled_why: str | None = Field(default=None, max_length=300)
+    disabled_reason: str | None = Field(default=None, max_length=300)
 
     def wants(self, kind: str) -> bool:
         """Whether the endpoint gets messages of the kind now."""
@@ -79,19 +79,19 @@ class Endpoints(Stored):
         return next((endpoint for endpoint in self.endpoints if endpoint.endpoint_id == endpoint_id), None)
 
 
-class HookNotice(Stored):
-    """A notice as a webhook shows it: `says` is the key of its sentence, `zh` and `en` the sentence, `data` its values. `link`
-    leads to the inbox with the subject, the order and its legal basis."""
+class HookNotification(Stored):
+    """A notice as a webhook shows it: `template` is the key of its sentence, `zh` and `en` the sentence, `data` its values.
+    `link` leads to the inbox with the subject, the order and its legal basis."""
 
-    notice_id: NoticeId
+    notification_id: NotificationId
     kind: str
-    says: Name
+    template: Name
     zh: str
     en: str
     at: Instant
     case_id: Name
     order_id: Name | None = None
-    task_id: Name | None = None
+    dissuasion_id: Name | None = None
     data: dict[str, int | str] = {}
     link: str
 
@@ -101,4 +101,4 @@ class HookMessage(Stored):
 
     type: str
     timestamp: Instant
-    data: HookNotice
+    data: HookNotification

@@ -110,9 +110,10 @@ class Verify(Stored):
 class OrderDraft(Stored):
     """What an officer asks for. `amount_minor` is the most to hold or to pay back, `traced_minor` what the trail says of it.
 
-    `of` is the order that a release, a return, or a freeze in place of a stop is about; the first two take their subject from it.
-    `method`: by which rule a return is reckoned, where somebody said so; `announced_at`: when the public notice of a pro rata
-    return was given (None: it is given with the order). `basis_sealed`: the basis in the officer's own words.
+    `related_order_id` is the order that a release, a return, or a freeze in place of a stop is about; the first two take their
+    subject from it. `method`: by which rule a return is reckoned, where somebody said so; `public_notice_at`: when the public
+    notice of a pro rata return was given (None: it is given with the order). `basis_sealed`: the basis in the officer's own
+    words.
     """
 
     order_id: Name
@@ -126,19 +127,19 @@ class OrderDraft(Stored):
     traced_minor: AmountMinor | None = None
     currency: Currency | None = None
     answer_by: Instant | None = None
-    of: Name | None = None
+    related_order_id: Name | None = None
     text_sealed: SealedText | None = None
     method: ReturnRule | None = None
-    announced_at: EventTime | None = None
+    public_notice_at: EventTime | None = None
     basis_sealed: SealedText | None = None
 
 
 class OrderEvent(Stored):
     """An event of one order. `event_id` is the id of the action.
 
-    For an answer: `verified` and `mismatched` name fields, `arrived_minor` is the amount that came in by the institution's books,
-    `amount_minor` the amount held or paid back, `done_at` its time (None: now), `records_kept` confirms the duty of Art. 20.
-    `unit`: the unit for which an officer answers a letter, from the token.
+    For an answer: `verified_fields` and `mismatched_fields` name fields, `credited_minor` is the amount that came in by the
+    institution's books, `amount_minor` the amount held or paid back, `done_at` its time (None: now), `records_kept` confirms the
+    duty of Art. 20. `unit`: the unit for which an officer answers a letter, from the token.
     """
 
     event_id: Name
@@ -146,9 +147,9 @@ class OrderEvent(Stored):
     kind: OrderEventKind
     unit: PartyId | None = None
     draft: OrderDraft | None = None
-    verified: tuple[VerifyField, ...] = Field(default=(), max_length=4)
-    mismatched: tuple[VerifyField, ...] = Field(default=(), max_length=4)
-    arrived_minor: AmountMinor | None = None
+    verified_fields: tuple[VerifyField, ...] = Field(default=(), max_length=4)
+    mismatched_fields: tuple[VerifyField, ...] = Field(default=(), max_length=4)
+    credited_minor: AmountMinor | None = None
     amount_minor: AmountMinor | None = None
     done_at: EventTime | None = None
     records_kept: bool = False
@@ -169,12 +170,12 @@ class Order(Stored):
     """The whole order. `held_minor` is what it holds now, `paid_minor` what a return paid out. `basis` is the policy's legal
     text, `basis_sealed` what the officer gave instead.
 
-    `valid_until`: before execution, until when it may be carried out; after it, until when it holds. `clock`, `answer_clock` and
-    `verify_clock` are the names under which its times run. `late`: its answer came after `answer_by`. `lifted_at`: the
-    recipient's word that nothing is held any more. `method`: by which rule a return is reckoned; one that needs a public notice
-    first is not carried out before `notice_until`, which runs under `notice_clock`. `part`: of a release, that it is of less than
-    is held; the order goes on with the rest. `history` holds the newest moves; the times of the important ones have fields of
-    their own.
+    `valid_until`: before execution, until when it may be carried out; after it, until when it holds. `validity_deadline`,
+    `answer_deadline` and `verify_deadline` are the names under which its times run. `late`: its answer came after `answer_by`.
+    `lifted_at`: the recipient's word that nothing is held any more. `method`: by which rule a return is reckoned; one that needs
+    a public notice first is not carried out before `public_notice_until`, which runs under `public_notice_deadline`. `partial`:
+    of a release, that it is of less than is held; the order goes on with the rest. `history` holds the newest moves; the times of
+    the important ones have fields of their own.
     """
 
     order_id: Name
@@ -192,13 +193,13 @@ class Order(Stored):
     amount_minor: AmountMinor | None = None
     traced_minor: AmountMinor | None = None
     currency: Currency | None = None
-    four_eyes: bool = False
+    dual_approval: bool = False
     approved_by: PartyId | None = None
-    of: Name | None = None
+    related_order_id: Name | None = None
     text_sealed: SealedText | None = None
-    clock: Name | None = None
-    answer_clock: Name | None = None
-    verify_clock: Name | None = None
+    validity_deadline: Name | None = None
+    answer_deadline: Name | None = None
+    verify_deadline: Name | None = None
     issued_at: Instant | None = None
     delivered_at: Instant | None = None
     verified_at: Instant | None = None
@@ -212,14 +213,14 @@ class Order(Stored):
     late: bool = False
     held_minor: AmountMinor = 0
     paid_minor: AmountMinor = 0
-    preserve: bool = False
-    preserve_until: Instant | None = None
-    refusal: RefusalReason | None = None
-    mismatched: tuple[VerifyField, ...] = ()
+    preserve_records: bool = False
+    preserve_records_until: Instant | None = None
+    refusal_reason: RefusalReason | None = None
+    mismatched_fields: tuple[VerifyField, ...] = ()
     answer_sealed: SealedText | None = None
     method: ReturnRule | None = None
-    notice_clock: Name | None = None
-    notice_until: Instant | None = None
-    part: bool = False
+    public_notice_deadline: Name | None = None
+    public_notice_until: Instant | None = None
+    partial: bool = False
     history: tuple[OrderMoved, ...] = ()
     basis_sealed: SealedText | None = None

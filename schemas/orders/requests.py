@@ -30,7 +30,7 @@ class OrderIn(Strict):
     """The body of `POST /v1/cases/{id}/orders`. `revision`: the revision of the case that the officer saw; it must not have
     changed. `traced_minor`: the amount that the money trail finds on the account, in the currency of `amount`, which bounds the
     hold. `method`: for a return, its `rule` (`POST /v1/cases/{id}/refund`). A `pro_rata` return is paid after the public notice,
-    which runs from `announced_at` (default: from the issue of the order)."""
+    which runs from `public_notice_at` (default: from the issue of the order)."""
 
     kind: OrderKind
     recipient: PartyId
@@ -40,16 +40,16 @@ class OrderIn(Strict):
     traced_minor: AmountMinor | None = None
     basis: str = Field(min_length=2, max_length=200)
     answer_by: EventTime | None = None
-    of: Name | None = None
+    related_order_id: Name | None = None
     text: str | None = Field(default=None, min_length=1, max_length=700)
     method: ReturnRule | None = None
-    announced_at: EventTime | None = None
+    public_notice_at: EventTime | None = None
     revision: int | None = Field(default=None, ge=1, le=2**53)
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
-        if self.kind in ABOUT_ANOTHER and self.of is None:
-            raise ValueError(f"a {self.kind.value} requires the related order in 'of'")
+        if self.kind in ABOUT_ANOTHER and self.related_order_id is None:
+            raise ValueError(f"a {self.kind.value} requires the related order in 'related_order_id'")
         if self.kind in NAMES_SUBJECT and self.subject is None:
             raise ValueError(f"a {self.kind.value} requires a subject")
         if self.kind in NAMES_AMOUNT and self.amount is None:
@@ -60,8 +60,10 @@ class OrderIn(Strict):
             raise ValueError("amount and verify.amount must have the same currency")
         if self.method is not None and self.kind not in PAYS_BACK:
             raise ValueError("'method' is allowed for return_funds only")
-        if self.announced_at is not None and self.method not in NOTICED:
-            raise ValueError(f"'announced_at' is allowed only for a return with a public notice: {', '.join(sorted(NOTICED))}")
+        if self.public_notice_at is not None and self.method not in NOTICED:
+            raise ValueError(
+                f"'public_notice_at' is allowed only for a return with a public notice: {', '.join(sorted(NOTICED))}"
+            )
         return self
 
 
@@ -69,9 +71,9 @@ class AnswerIn(Strict):
     """The body of an institution's answer. `result` reports the outcome; `mismatch` means that nothing was done."""
 
     result: Literal["received", "verified", "mismatch", "executed", "refused", "failed", "lifted"]
-    verified: Annotated[tuple[VerifyField, ...], AtMost(4)] = ()
-    mismatched: Annotated[tuple[VerifyField, ...], AtMost(4)] = ()
-    arrived_minor: AmountMinor | None = None
+    verified_fields: Annotated[tuple[VerifyField, ...], AtMost(4)] = ()
+    mismatched_fields: Annotated[tuple[VerifyField, ...], AtMost(4)] = ()
+    credited_minor: AmountMinor | None = None
     amount_minor: AmountMinor | None = None
     done_at: EventTime | None = None
     records_kept: bool = False
@@ -80,10 +82,10 @@ class AnswerIn(Strict):
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
-        if self.result == "verified" and not self.verified:
-            raise ValueError("send the fields that you compared in 'verified'")
-        if self.result == "mismatch" and not self.mismatched:
-            raise ValueError("send the fields that differ in 'mismatched'")
+        if self.result == "verified" and not self.verified_fields:
+            raise ValueError("send the fields that you compared in 'verified_fields'")
+        if self.result == "mismatch" and not self.mismatched_fields:
+            raise ValueError("send the fields that differ in 'mismatched_fields'")
         if self.result in ("refused", "failed") and self.reason is None:
             raise ValueError(f"the result {self.result} requires 'reason'")
         if self.result not in ("executed", "lifted") and self.done_at is not None:

@@ -24,7 +24,7 @@ Paper = Annotated[str, StringConstraints(pattern=r"^([一-鿿]{1,12}〔\d{4}〕\
 Value = Annotated[int, Field(ge=0, le=10**15, strict=True)]
 
 
-class AssessmentState(StrEnum):
+class AppraisalState(StrEnum):
     OPEN = "open"
     PUBLISHED = "published"
     DISPUTED = "disputed"
@@ -32,7 +32,7 @@ class AssessmentState(StrEnum):
     LOCKED = "locked"
 
 
-class AssessmentMoveKind(StrEnum):
+class AppraisalMoveKind(StrEnum):
     OPEN = "open"
     PUBLISH = "publish"
     DISPUTE = "dispute"
@@ -75,14 +75,14 @@ class Dispute(Stored):
     dispute_id: Name
     unit: Name
     figure: Name
-    published: Value
-    claimed: Value
+    published_value: Value
+    claimed_value: Value
     ground: Ground
-    paper: Paper | None = None
+    document_number: Paper | None = None
     raised_at: Instant
     ruling: Ruling | None = None
-    ruled: Value | None = None
-    ruled_paper: Paper | None = None
+    ruled_value: Value | None = None
+    ruling_document_number: Paper | None = None
     ruled_at: Instant | None = None
 
 
@@ -95,12 +95,12 @@ class Lock(Stored):
     key_id: str
 
 
-class Assessment(Stored):
+class Appraisal(Stored):
     """The appraisal of one year. `results` include the rulings. `applied`: the ids of the actions, newest last."""
 
     year: Year
     body: PartyId
-    state: AssessmentState
+    state: AppraisalState
     revision: int
     opened_at: Instant
     changed_at: Instant
@@ -112,11 +112,11 @@ class Assessment(Stored):
     applied: tuple[Name, ...] = ()
 
 
-class AssessmentMove(Stored):
+class AppraisalMove(Stored):
     """A request about the appraisal of one year, by `party`: the coordination body, or the unit that disputes."""
 
-    move_id: Name
-    kind: AssessmentMoveKind
+    action_id: Name
+    kind: AppraisalMoveKind
     year: Year
     party: Name
     revision: int | None = None
@@ -124,11 +124,11 @@ class AssessmentMove(Stored):
     disputes_until: Instant | None = None
     dispute_id: Name | None = None
     figure: Name | None = None
-    claimed: Value | None = None
+    claimed_value: Value | None = None
     ground: Ground | None = None
     ruling: Ruling | None = None
-    ruled: Value | None = None
-    paper: Paper | None = None
+    ruled_value: Value | None = None
+    document_number: Paper | None = None
 
 
 class SupervisionKind(StrEnum):
@@ -165,7 +165,7 @@ class Why(StrEnum):
     """Reason of a supervision action. The last three are Art. 46(5): 瞒报、漏报、拒报."""
 
     TARGET_MISSED = "target_missed"
-    CLOCKS_MISSED = "clocks_missed"
+    DEADLINES_MISSED = "deadlines_missed"
     LETTER_UNANSWERED = "letter_unanswered"
     DATA_CONCEALED = "data_concealed"
     DATA_OMITTED = "data_omitted"
@@ -173,24 +173,24 @@ class Why(StrEnum):
 
 
 class Supervision(Stored):
-    """A supervision action. `missed` counts the deadlines that ended, `returned` the insufficient answers."""
+    """A supervision action. `missed_deadlines` counts the deadlines that ended, `return_count` the insufficient answers."""
 
     supervision_id: Name
     body: PartyId
     unit: Name
     kind: SupervisionKind
-    why: Why
+    reason: Why
     state: SupervisionState
     revision: int
     issued_at: Instant
     changed_at: Instant
     answer_by: Instant
-    paper: Paper
+    document_number: Paper
     answered_at: Instant | None = None
-    answer_paper: Paper | None = None
+    answer_document_number: Paper | None = None
     late: bool = False
-    missed: int = 0
-    returned: int = 0
+    missed_deadlines: int = 0
+    return_count: int = 0
     ended_at: Instant | None = None
     applied: tuple[Name, ...] = ()
 
@@ -198,13 +198,13 @@ class Supervision(Stored):
 class SupervisionMove(Stored):
     """A request about one supervision action, by `party`: the body, the unit, or (FALL_DUE) the keeper of its deadline."""
 
-    move_id: Name
+    action_id: Name
     kind: SupervisionMoveKind
     supervision_id: Name
     party: Name
     revision: int | None = None
     unit: Name | None = None
-    measure: SupervisionKind | None = None
-    why: Why | None = None
+    supervision_kind: SupervisionKind | None = None
+    reason: Why | None = None
     answer_by: Instant | None = None
-    paper: Paper | None = None
+    document_number: Paper | None = None

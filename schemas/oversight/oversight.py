@@ -13,27 +13,27 @@ from pydantic import Field, model_validator
 
 from schemas.cases.case import ActionOutcome
 from schemas.common import EventTime, Instant, Name, PartyId, Stored
-from schemas.oversight.appraisals import Assessment, AssessmentMove, Paper, Supervision, SupervisionMove
+from schemas.oversight.appraisals import Appraisal, AppraisalMove, Paper, Supervision, SupervisionMove
 from schemas.scorecards import CountedFigures, Finding
 
 
 class DataState(StrEnum):
-    """FOUND: data were concealed, omitted or refused (瞒报、漏报、拒报, Art. 46(5))."""
+    """FINDING_RECORDED: data were concealed, omitted or refused (瞒报、漏报、拒报, Art. 46(5))."""
 
-    ASKED = "asked"
-    HANDED_IN = "handed_in"
-    FOUND = "found"
+    REQUESTED = "requested"
+    SUBMITTED = "submitted"
+    FINDING_RECORDED = "finding_recorded"
     WITHDRAWN = "withdrawn"
 
 
 class DataMoveKind(StrEnum):
-    """EXTEND: a later deadline before the data arrive. CLEAR: the finding is withdrawn."""
+    """EXTEND: a later deadline before the data arrive. CLEAR_FINDING: the finding is withdrawn."""
 
-    ASK = "ask"
+    REQUEST = "request"
     EXTEND = "extend"
-    HAND_IN = "hand_in"
-    FIND = "find"
-    CLEAR = "clear"
+    SUBMIT = "submit"
+    RECORD_FINDING = "record_finding"
+    CLEAR_FINDING = "clear_finding"
     WITHDRAW = "withdraw"
 
 
@@ -45,12 +45,12 @@ class DataRequest(Stored):
     unit: Name
     state: DataState
     revision: int
-    asked_at: Instant
+    requested_at: Instant
     changed_at: Instant
     due_at: Instant
-    paper: Paper
-    handed_in_at: Instant | None = None
-    handed_in_paper: Paper | None = None
+    document_number: Paper
+    submitted_at: Instant | None = None
+    submission_document_number: Paper | None = None
     finding: Finding | None = None
     applied: tuple[Name, ...] = ()
 
@@ -58,21 +58,21 @@ class DataRequest(Stored):
 class DataMove(Stored):
     """A request about one data request, by `party`: the body, or the unit that submits."""
 
-    move_id: Name
+    action_id: Name
     kind: DataMoveKind
     request_id: Name
     party: Name
     revision: int | None = None
     unit: Name | None = None
     due_at: Instant | None = None
-    paper: Paper | None = None
+    document_number: Paper | None = None
     finding: Finding | None = None
 
 
 class CampaignMoveKind(StrEnum):
     """TELL reports the campaign; a repeated one corrects it."""
 
-    TELL = "tell"
+    REPORT = "report"
     WITHDRAW = "withdraw"
 
 
@@ -82,28 +82,28 @@ class Campaign(Stored):
     campaign_id: Name
     institution: PartyId
     revision: int
-    told_at: Instant
+    reported_at: Instant
     changed_at: Instant
-    at: Instant
-    reached: int = Field(ge=0, le=10**9)
+    held_at: Instant
+    people_reached: int = Field(ge=0, le=10**9)
     withdrawn: bool = False
     applied: tuple[Name, ...] = ()
 
 
 class CampaignMove(Stored):
-    move_id: Name
+    action_id: Name
     kind: CampaignMoveKind
     campaign_id: Name
     party: PartyId
     revision: int | None = None
-    at: EventTime | None = None
-    reached: int | None = Field(default=None, ge=0, le=10**9)
+    held_at: EventTime | None = None
+    people_reached: int | None = Field(default=None, ge=0, le=10**9)
 
 
-Move = AssessmentMove | SupervisionMove | DataMove | CampaignMove
-Record = Assessment | Supervision | DataRequest | Campaign
+Move = AppraisalMove | SupervisionMove | DataMove | CampaignMove
+Record = Appraisal | Supervision | DataRequest | Campaign
 PARTS: dict[str, tuple[type[Record], str]] = {
-    "assessment": (Assessment, "year"),
+    "appraisal": (Appraisal, "year"),
     "supervision": (Supervision, "supervision_id"),
     "data": (DataRequest, "request_id"),
     "campaign": (Campaign, "campaign_id"),
@@ -112,7 +112,7 @@ PARTS: dict[str, tuple[type[Record], str]] = {
 
 
 def about(part: str, name: object) -> str:
-    """Returns the key of a record: `assessment:2025`, `supervision:sup-…`."""
+    """Returns the key of a record: `appraisal:2025`, `supervision:sup-…`."""
     return f"{part}:{name}"
 
 
@@ -120,7 +120,7 @@ class OversightAction(Stored):
     """The value of `appraisals.commands.v1`: a request about one record, in exactly one of the parts."""
 
     about: Name
-    assessment: AssessmentMove | None = None
+    appraisal: AppraisalMove | None = None
     supervision: SupervisionMove | None = None
     data: DataMove | None = None
     campaign: CampaignMove | None = None
@@ -144,21 +144,21 @@ class OversightAction(Stored):
 
 class OversightChange(Stored):
     """The value of `appraisals.changed.v1`: the outcome of a request. The record is complete if it was applied, in the part of
-    its kind. `counted` is the change to the figures of the scorecards."""
+    its kind. `figure_changes` is the change to the figures of the scorecards."""
 
     action_id: Name | None
     about: Name | None
     outcome: ActionOutcome
     at: Instant
     actor: str
-    why: str | None = None
+    detail: str | None = None
     problem: str | None = None
     revision: int | None = None
-    assessment: Assessment | None = None
+    appraisal: Appraisal | None = None
     supervision: Supervision | None = None
     data: DataRequest | None = None
     campaign: Campaign | None = None
-    counted: CountedFigures | None = None
+    figure_changes: CountedFigures | None = None
 
     @property
     def record(self) -> Record | None:

@@ -126,13 +126,15 @@ def _subjects(
         hub = hubs.mark_of(mention.kind, mention.value) if unmatched is None else None
         is_plain &= unmatched is None and hub is None
         if unmatched is not None:
-            token = tokenizer.token("unmatched", content_id, mention.kind, mention.role, mention.part or "", mention.value)
+            token = tokenizer.token("unmatched", content_id, mention.kind, mention.role, mention.event_role or "", mention.value)
         elif mention.role == "suspect":
             derived |= dict.fromkeys(derive(mention.kind, mention.value))
         sealed = sealer.seal(mention.value, f"{name}/{token}")
         more: dict[str, Any] = {"unmatched": unmatched, "hub": hub}
         subjects.append(
-            Subject.trusted(kind=mention.kind, role=mention.role, token=token, sealed=sealed, part=mention.part, **more)
+            Subject.trusted(
+                kind=mention.kind, role=mention.role, token=token, sealed=sealed, event_role=mention.event_role, **more
+            )
         )
     if not is_plain:
         subjects.sort(key=_rank)
@@ -142,13 +144,7 @@ def _subjects(
 
 
 def _derived(
-    things: Iterable[Derived],
-    named: set[str],
-    listed: Placeholders,
-    hubs: Hubs,
-    name: str,
-    tokenizer: Tokenizer,
-    sealer: Sealer,
+    things: Iterable[Derived], named: set[str], listed: Placeholders, hubs: Hubs, name: str, tokenizer: Tokenizer, sealer: Sealer
 ) -> list[Subject]:
     """Returns what the suspects imply, each once, after everything that the sender named. It is not part of the content."""
     subjects: dict[str, Subject] = {}
@@ -185,7 +181,7 @@ def _more(body: SignalIn, tokenizer: Tokenizer) -> dict[str, Any]:
 def _event(body: SignalIn, name: str, subjects: list[Subject], sealer: Sealer) -> EventFact:
     event = body.event
     assert event is not None
-    fields = event.plain() | {subject.part: subject.token for subject in subjects if subject.part is not None}
+    fields = event.plain() | {subject.event_role: subject.token for subject in subjects if subject.event_role is not None}
     shown = getattr(event, "name", None)
     if shown is not None:
         fields["name_sealed"] = sealer.seal(shown, f"{name}/event.name")
@@ -200,7 +196,7 @@ def _later_fields(
     if event is None:
         return (json.dumps(more, sort_keys=True, default=datetime.isoformat),) if more else ()
     ends: dict[str, Any] = {
-        mention.part: token for mention, token in zip(named, contents, strict=True) if mention.part is not None
+        mention.event_role: token for mention, token in zip(named, contents, strict=True) if mention.event_role is not None
     }
     plain = {field: value for field, value in event.plain().items() if value is not None}
     fact = {"type": event.type, "at": event.at or body.occurred_at, "name": getattr(event, "name", None)}

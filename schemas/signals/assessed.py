@@ -18,18 +18,19 @@ class AssessOutcome(StrEnum):
     CONFLICT: the same reference with another body. REFUSED: an unreadable record. RETRACTED: retracted before it arrived, or a
     version that a newer one replaced.
 
-    Of retractions: RETRACTION retracts a signal, CORRECTION its older versions; UNDO is either of them in the signal's partition.
+    Of retractions: RETRACTION retracts a signal, CORRECTION its older versions; REVERSAL is either of them in the signal's
+    partition.
     """
 
     ASSESSED = "assessed"
-    REPEAT = "repeat"
-    RESEND = "resend"
+    DUPLICATE_REFERENCE = "duplicate_reference"
+    DUPLICATE_CONTENT = "duplicate_content"
     CONFLICT = "conflict"
     REFUSED = "refused"
     RETRACTED = "retracted"
     RETRACTION = "retraction"
     CORRECTION = "correction"
-    UNDO = "undo"
+    REVERSAL = "reversal"
 
 
 class Reason(Stored):
@@ -50,21 +51,20 @@ class Route(Stored):
 class AssessedSignal(Stored):
     """The value of `signals.assessed.v1`.
 
-    `accepted_at` is the source record's LogAppendTime, the `now` of the decision. `of` is the signal that this one repeats.
-    `sender_severity`: of a lead of organized crime what its sender is told, from the reasons that the sender may read.
-    The `_until_ms` are when the state that this fact makes ends (milliseconds since 1970).
-    `emitted` is the offset of this topic up to which the joins of earlier facts were appended before this fact was.
-    Of a retraction: the versions below `below` are dead, `undone` is what they had added in this partition, `forward` are the
-    partitions where other versions stand.
-    `reference_sealed` is as the submitted signal has it.
+    `accepted_at` is the source record's LogAppendTime, the `now` of the decision. `duplicate_of` is the signal that this one
+    repeats. `sender_severity`: of a lead of organized crime what its sender is told, from the reasons that the sender may read.
+    The `_until_ms` are when the state that this fact makes ends (milliseconds since 1970). `emitted` is the offset of this topic
+    up to which the joins of earlier facts were appended before this fact was. Of a retraction: the versions below `below_version`
+    are dead, `retracted_contributions` is what they had added in this partition, `forward_partitions` are the partitions where
+    other versions stand. `reference_sealed` is as the submitted signal has it.
     """
 
     outcome: AssessOutcome
     emitted: int
     accepted_at: Instant
     signal_id: str | None = None
-    of: str | None = None
-    why: str | None = None
+    duplicate_of: str | None = None
+    detail: str | None = None
     institution: str | None = None
     kind: SignalKind | None = None
     occurred_at: Instant | None = None
@@ -95,9 +95,9 @@ class AssessedSignal(Stored):
     trust: Trust | None = None
     contact_sealed: str | None = None
     version: int = 1
-    below: int = 0
-    undone: tuple[Contribution, ...] = ()
-    forward: tuple[int, ...] = ()
+    below_version: int = 0
+    retracted_contributions: tuple[Contribution, ...] = ()
+    forward_partitions: tuple[int, ...] = ()
     reference_sealed: str | None = None
 
 

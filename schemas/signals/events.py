@@ -54,7 +54,7 @@ class Mention(NamedTuple):
     kind: IndicatorKind
     value: str
     role: Role
-    part: Part | None = None
+    event_role: Part | None = None
 
 
 class NamedPlace(NamedTuple):
@@ -217,7 +217,7 @@ def mentions(indicators: Sequence[Indicator], event: Event | None) -> Sequence[I
     }
     for mention in _of_event(event, {(named.kind, named.value): named.role for named in mentioned.values()}):
         key: tuple[str | None, ...] = mention[:3]
-        if key in mentioned and mentioned[key].part is not None and mention.part is not None:
+        if key in mentioned and mentioned[key].event_role is not None and mention.event_role is not None:
             key = mention  # both ends have the same value, which stands for none: they are two
         mentioned[key] = mention
     return list(mentioned.values())

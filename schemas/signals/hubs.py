@@ -36,10 +36,10 @@ class ListedHub(Named):
 
 
 class Hubs(Strict):
-    """`most_primaries`: a subject beside more primary subjects than this within `window_s` is a hub; None: nothing is
+    """`max_primary_subjects`: a subject beside more primary subjects than this within `window_s` is a hub; None: nothing is
     measured."""
 
-    most_primaries: int | None = Field(default=10, ge=FEWEST_PRIMARIES, le=1000)
+    max_primary_subjects: int | None = Field(default=10, ge=FEWEST_PRIMARIES, le=1000)
     listed: Annotated[tuple[ListedHub, ...], Field(max_length=MOST_LISTED)] = ()
 
     @model_validator(mode="after")
@@ -82,4 +82,4 @@ def _thing(kind: str, value: str) -> tuple[str, str]:
     return (MATCHED_AS.get(kind, kind), value)
 
 
-NO_HUBS = Hubs(most_primaries=None)
+NO_HUBS = Hubs(max_primary_subjects=None)

@@ -53,14 +53,14 @@ def source_of_join(origin: str | None) -> tuple[int, int, int] | None:
 
 
 class Retraction(Stored):
-    """The value of `signals.retractions.v1`: versions of the signal below `below` no longer count.
+    """The value of `signals.retractions.v1`: versions of the signal below `below_version` no longer count.
 
     `forwarded`: assess sent it on to the partition of a version of the signal, which keeps the order of its subject.
     """
 
     signal_id: Name
     institution: PartyId
-    below: int = Field(ge=2, le=FOREVER)
+    below_version: int = Field(ge=2, le=FOREVER)
     reason_sealed: Sealed | None = None
     forwarded: bool = False
 
@@ -68,11 +68,11 @@ class Retraction(Stored):
 class Contribution(Stored):
     """The contribution of one version of a signal, so that exactly this can be removed.
 
-    `content_id` and `sighted` (tokens; of a lead with its mark) name its sightings, `traces` (kind of set, token, member) its
-    entries of victims and transfers, `primary` its subject; `queues` are those where it joined a case, the rest is its
-    contribution there. `case_key`: the base of the case ids if it is not the primary subject (domain/signals/hubs.py). `freed`:
-    no other signal has the content, so its sightings and traces are removed, too. `accepted_at`, `noticed_at`: when it counted as
-    a report, and when its sender noticed it (None in facts from before scorecards).
+    `content_id` and `sighting_tokens` (tokens; of a lead with its mark) name its sightings, `traces` (kind of set, token, member)
+    its entries of victims and transfers, `primary` its subject; `queues` are those where it joined a case, the rest is its
+    contribution there. `case_key`: the base of the case ids if it is not the primary subject (domain/signals/hubs.py).
+    `is_last_of_content`: no other signal has the content, so its sightings and traces are removed, too. `accepted_at`,
+    `known_at`: when it counted as a report, and when its sender noticed it (None in facts from before scorecards).
     """
 
     signal_id: Name
@@ -85,12 +85,12 @@ class Contribution(Stored):
     trust: Trust | None = None
     content_id: Name
     primary: Name
-    sighted: tuple[Name, ...] = ()
+    sighting_tokens: tuple[Name, ...] = ()
     traces: tuple[tuple[Name, Name, Name], ...] = ()
     queues: tuple[Name, ...] = ()
-    freed: bool = False
+    is_last_of_content: bool = False
     accepted_at: Instant | None = None
-    noticed_at: Instant | None = None
+    known_at: Instant | None = None
     case_key: Name | None = None
 
     @property

@@ -107,7 +107,7 @@ class Indicator(_OfSignal):
     """`{"kind": "phone", "value": "138 0000 1234", "role": "suspect"}`."""
 
     role: Role = "suspect"
-    part: ClassVar[Part | None] = None
+    event_role: ClassVar[Part | None] = None
 
 
 class End(_OfSignal):
@@ -127,7 +127,7 @@ class Subject(Stored):
     role: Role
     token: Name
     sealed: Sealed
-    part: Part | None = None
+    event_role: Part | None = None
     unmatched: Unmatched | None = None
     hub: Name | None = None
     derived: bool = False

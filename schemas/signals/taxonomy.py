@@ -70,7 +70,7 @@ TYPOLOGIES: dict[TypologyId, Typology] = {
     for typology in (
         Typology(TypologyId.IMPERSONATING_POLICE, "冒充公检法", "impersonating police or courts", _FRAUD, ("F1032", "F1040.002")),
         Typology(TypologyId.FAKE_INVESTMENT, "虚假投资理财", "fake investment", _FRAUD, ("F1020.002", "T1583.001")),
-        Typology(TypologyId.TASK_SCAM, "刷单返利", "task scam (paid likes, brushing)", _FRAUD, ("T1660",)),
+        Typology(TypologyId.TASK_SCAM, "刷单返利", "dissuasion scam (paid likes, brushing)", _FRAUD, ("T1660",)),
         Typology(TypologyId.FAKE_LOAN, "虚假贷款", "fake loan", _FRAUD, ("F1020.001", "F1020.002")),
         Typology(TypologyId.FAKE_CUSTOMER_SERVICE, "冒充客服", "fake customer service", _FRAUD, ("F1032", "F1040.002", "T1219")),
         Typology(TypologyId.ROMANCE, "婚恋交友诈骗", "romance scam", _FRAUD, ("T1585", "T1593.001")),

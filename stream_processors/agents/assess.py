@@ -93,7 +93,7 @@ class Assess(Folding):
             if work.signal is not None:
                 work.abide(self._lost.of(work.record.partition, work.record.offset, work.signal))
         point("assess.claimed")
-        proofs, keep_ms = _proofs(partitions, nonce), self.policy.keep.cases_days * DAY_MS
+        proofs, keep_ms = _proofs(partitions, nonce), self.policy.retention.cases_days * DAY_MS
         touched |= await self._retractions.clear(leftovers(works, keep_ms), self._checks(partitions), proofs)
         steps.done("claim")
         point("assess.cleared")
@@ -125,7 +125,7 @@ class Assess(Folding):
         """Claims each signal's reference for its source; a replay finds its own claim there."""
         args: dict[int, list[Arg]] = {}
         works_by_bucket: dict[int, list[Work]] = {}
-        keep_ms = self.policy.keep.claims_days * DAY_MS
+        keep_ms = self.policy.retention.claims_days * DAY_MS
         for work in works:
             if (signal := work.signal) is None:
                 continue
@@ -177,7 +177,7 @@ class Assess(Folding):
             if signal is None:
                 fact = decision.refuse(work.why, policy=self.policy, now=work.now, emitted=emitted)
             else:
-                measured = work.answers.measured(self.policy.hubs.most_primaries, signal)
+                measured = work.answers.measured(self.policy.hubs.max_primary_subjects, signal)
                 key = case_name(signal, measured)
                 observed = work.observed(signal, measured, work.answers.queues.get(key, NOTHING) | opened.get(key, NOTHING))
                 fact = decision.decide(
@@ -188,7 +188,7 @@ class Assess(Folding):
                 if fact.routes:
                     opened.setdefault(key, set()).update(route.queue for route in fact.routes)
             if fact.outcome in (AssessOutcome.REFUSED, AssessOutcome.CONFLICT):
-                self._dead.add(SUBMITTED, work.record, fact.why or "")
+                self._dead.add(SUBMITTED, work.record, fact.detail or "")
                 METRICS.dead.labels("assess").inc()
             facts.append((work, fact))
         METRICS.corroborations.inc(corroborated)
@@ -287,7 +287,7 @@ class Assess(Folding):
     async def _claim_again(self) -> None:
         """Signals whose joins stand held their references, in all partitions: no other may take one before they are decided."""
         args: dict[int, list[Arg]] = {}
-        keep_ms = self.policy.keep.claims_days * DAY_MS
+        keep_ms = self.policy.retention.claims_days * DAY_MS
         async for records in self.log.read_ranges(SUBMITTED, self._lost.ranges()):
             works = (read_work(record) for record in records if (record.partition, record.offset) in self._lost.joins)
             for work in works:

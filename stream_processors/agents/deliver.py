@@ -91,7 +91,9 @@ class Deliver(Agent):
         counted: Counter[str] = Counter()
         for chunk in chunks:
             p = chunk.partition
-            settled = Settled.trusted(change=self.marks.get(_settled(p), 0), action=self.marks.get(_handed_on(p), 0))
+            settled = Settled.trusted(
+                change_offset=self.marks.get(_settled(p), 0), action_offset=self.marks.get(_handed_on(p), 0)
+            )
             for offset, envelope, _ in chunk.counted:
                 if not envelope.data.asks:
                     continue
@@ -197,19 +199,19 @@ def _highest_written(buckets: Sequence[Marks], p: int) -> Marks:
 def _keep_newest(places: dict[int, Marks], record: Record) -> None:
     try:
         envelope = decode(NOTIFICATIONS, record.value, PlaceRow)
-        origin, settled = Origin.parse(envelope.origin or ""), envelope.data.settled
+        origin, settled = Origin.parse(envelope.origin or ""), envelope.data.progress
     except ValueError:  # whoever wrote that, it says nothing of a place
         return
     if settled is not None and origin.topic == CASE_CHANGES.name:
         place = places.setdefault(origin.partition, {})
-        if settled.change >= place.get(_settled(origin.partition), 0):
-            place |= {_settled(origin.partition): settled.change, _handed_on(origin.partition): settled.action}
+        if settled.change_offset >= place.get(_settled(origin.partition), 0):
+            place |= {_settled(origin.partition): settled.change_offset, _handed_on(origin.partition): settled.action_offset}
 
 
 def _build_records(row: AskingRow, origin: Origin, settled: Settled, counted: Counter[str]) -> tuple[list[Keyed], list[Keyed]]:
-    notices, follows = decision.notices_of(bytes(row.notices)), decision.follows_of(bytes(row.follows))
+    notices, follows = decision.notices_of(bytes(row.notifications)), decision.follows_of(bytes(row.follow_ups))
     about = decision.About()
-    if bytes(row.case) != b"null" and any(notice.order_id or notice.task_id for notice in notices):
+    if bytes(row.case) != b"null" and any(notice.order_id or notice.dissuasion_id for notice in notices):
         about = decision.About.model_validate_json(bytes(row.case))
     issued = [*_records(decision.issued(notices, about, settled), origin, row)]
     requested = [*_requests(follows, origin, row)]
@@ -220,7 +222,7 @@ def _build_records(row: AskingRow, origin: Origin, settled: Settled, counted: Co
 
 def _records(issued: Sequence[Any], origin: Origin, row: AskingRow) -> Iterator[Keyed]:
     for n, issued_notice in enumerate(issued):
-        recipient, source = issued_notice.notice.recipient, origin._replace(n=n)
+        recipient, source = issued_notice.notification.recipient, origin._replace(n=n)
         name = f"issued-{origin.partition}:{origin.offset}/{n}"
         yield (
             recipient.encode(),

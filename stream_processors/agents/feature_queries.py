@@ -123,7 +123,7 @@ class Seen:
 
 def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Question]:
     """All questions about a signal; of its content first."""
-    keep, occurred = policy.keep, instant_ms(signal.occurred_at)
+    keep, occurred = policy.retention, instant_ms(signal.occurred_at)
     latest = latest_ms(signal, now_ms)
     until = latest + keep.sightings_days * DAY_MS
     trim = now_ms - keep.sightings_days * DAY_MS
@@ -174,7 +174,7 @@ def of_suspect(
 
 
 def _of_victims(signal: SubmittedSignal, policy: Policy, latest: int, echo: bool) -> Iterator[Question]:
-    until = latest + policy.keep.victims_days * DAY_MS
+    until = latest + policy.retention.victims_days * DAY_MS
     for mark in victims(signal):
         yield Question(bucket_of(mark.token), _of_victim(mark, policy, until, echo))
 
@@ -182,14 +182,14 @@ def _of_victims(signal: SubmittedSignal, policy: Policy, latest: int, echo: bool
 def _of_victim(mark: VictimMark, policy: Policy, until: int, echo: bool) -> tuple[Arg, ...]:
     at, contact = mark.at_ms, policy.contact_s * 1000
     earliest, latest = (at - contact, at) if mark.answer == "c" else (at, at + contact)
-    before = at - policy.flows.victim_apart_s * 1000
+    before = at - policy.flows.victim_window_s * 1000
     member = "" if echo else mark.member
     return "v", mark.token, drawer_of(mark.token), member, at, before, mark.answer, earliest, latest, VICTIM_KEPT, until
 
 
 def _of_flow(flow: Flow, policy: Policy, until: int, echo: bool) -> tuple[Arg, ...]:
     """Money goes out not before it came in, and not more than came in, less what may be lost on the way."""
-    amount, kept_permille = flow.amount_minor, 1000 - policy.flows.permille_lost
+    amount, kept_permille = flow.amount_minor, 1000 - policy.flows.max_loss_permille
     low, high = (amount, amount * 1000 // kept_permille) if flow.way == "o" else (-(-amount * kept_permille // 1000), amount)
     window, passing = policy.flows.window_s * 1000, policy.passing_s * 1000
     member = "" if echo else flow.member

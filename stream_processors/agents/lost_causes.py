@@ -38,12 +38,12 @@ class FollowingRequest(NamedTuple):
 
     @property
     def name(self) -> _Name:
-        return self.action.case_id, self.action.action_id, self.action.passed
+        return self.action.case_id, self.action.action_id, self.action.visited_case_ids
 
     @property
     def begun_ms(self) -> int:
         """What is asked for again because of a signal comes later than it came first."""
-        about = self.action.signal or self.action.withdrawn
+        about = self.action.signal or self.action.retracted_contribution
         return min(self.asked_ms, instant_ms(about.accepted_at)) if about and about.accepted_at else self.asked_ms
 
 

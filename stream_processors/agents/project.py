@@ -59,9 +59,9 @@ def _accepted_at(data: ReceiptRow | ChangeRow | IssuedRow | MarkRow) -> datetime
     """When the signal that this fact is about was accepted, of a notice when it was made; None for a fact that shows none (a
     repeat, an officer's move)."""
     if isinstance(data, IssuedRow):
-        return data.notice.at if data.notice is not None else None
+        return data.notification.at if data.notification is not None else None
     if isinstance(data, MarkRow):
         return None
     if isinstance(data, ReceiptRow):
-        return data.accepted_at if data.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND) else None
+        return data.accepted_at if data.outcome in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT) else None
     return data.newest_accepted() if data.case is not None and data.kind is ActionKind.JOIN else None

@@ -99,7 +99,7 @@ class Retractions:
             for (version, until), holder in zip(peeked[bucket], answer, strict=True):
                 if holder:
                     continue
-                for token in version.sighted:
+                for token in version.sighting_tokens:
                     own = ("u", token, drawer_of(token), version.content_id, version.institution, beside(token, version.primary))
                     takes.setdefault(bucket_of(token), []).extend(own)
                 for kind, token, member in version.traces:
@@ -115,7 +115,9 @@ class Retractions:
         for origin, fact in counts:
             below = floors[str(fact.signal_id)]
             if fact.version < below:
-                again = Retraction.trusted(signal_id=fact.signal_id, institution=fact.institution, below=below, forwarded=True)
+                again = Retraction.trusted(
+                    signal_id=fact.signal_id, institution=fact.institution, below_version=below, forwarded=True
+                )
                 late.append(request(again, origin, fact.accepted_at))
         for some in in_batches({p: late}):
             await self._agent.log.append(RETRACTIONS, some)
@@ -140,12 +142,12 @@ class Retractions:
         """Raises the floors; which versions are known, where they stand and what they added."""
         args: dict[int, list[Arg]] = {}
         works_by_bucket: dict[int, list[_Work]] = {}
-        keep_ms = self._agent.policy.keep.claims_days * DAY_MS
+        keep_ms = self._agent.policy.retention.claims_days * DAY_MS
         for work in works:
             if (retraction := work.retraction) is not None:
-                bucket, versions = bucket_of(retraction.signal_id), min(retraction.below - 1, MOST_VERSIONS)
+                bucket, versions = bucket_of(retraction.signal_id), min(retraction.below_version - 1, MOST_VERSIONS)
                 until = work.record.timestamp_ms + keep_ms
-                args.setdefault(bucket, []).extend(_floor(retraction.signal_id, retraction.below, until, versions))
+                args.setdefault(bucket, []).extend(_floor(retraction.signal_id, retraction.below_version, until, versions))
                 works_by_bucket.setdefault(bucket, []).append(work)
         answers = await self._ask(args, checks, {})
         for bucket, answer in answers.items():
@@ -197,7 +199,7 @@ class Retractions:
                     now=now,
                     emitted=emitted,
                 )
-                undone_names |= {version.name for version in fact.undone}
+                undone_names |= {version.name for version in fact.retracted_contributions}
             METRICS.facts.labels("assess", fact.outcome.value).inc()
             facts.append((work, fact))
         return facts
@@ -239,8 +241,8 @@ class Retractions:
 def _read(record: Record) -> _Work:
     try:
         retraction: Retraction = decode(RETRACTIONS, record.value).data
-        if MOST_VERSIONS < retraction.below < FOREVER:
-            raise CodecError(f"the signal has no version {retraction.below}")
+        if MOST_VERSIONS < retraction.below_version < FOREVER:
+            raise CodecError(f"the signal has no version {retraction.below_version}")
         if record.key != retraction.signal_id.encode():
             raise CodecError("the key of the record is not the signal id")
         return _Work(record, retraction)

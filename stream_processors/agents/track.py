@@ -47,8 +47,7 @@ ORIGINS = {
     CASE_CHANGES.name: (CASE_CHANGES, MarkStream.CASES, 512),
 }
 """Whose records ask for actions (assess for signals, deliver for what one case hands over to another): the topic's name in the
-marks, and a step: the requests of one record are numbered below it, so `offset * step + n` orders those of a source
-partition."""
+marks, and a step: the requests of one record are numbered below it, so `offset * step + n` orders those of a source partition."""
 SOURCED = {
     ActionKind.JOIN: (SUBMITTED, CASE_CHANGES),
     ActionKind.RETRACT: (RETRACTIONS, CASE_CHANGES),
@@ -76,11 +75,11 @@ class Track(Agent):
         self._cache: OrderedDict[str, Case] = OrderedDict()
         self._lost_causes = LostCauses(ports.log)
         self._holidays = holidays
-        self._calendar = calendar_of(holidays, ports.policy.clocks.office)
+        self._calendar = calendar_of(holidays, ports.policy.deadlines.office)
 
     async def take_policy(self, policy: Policy) -> None:
         await super().take_policy(policy)
-        self._calendar = calendar_of(self._holidays, policy.clocks.office)
+        self._calendar = calendar_of(self._holidays, policy.deadlines.office)
 
     async def _restore(self) -> Restored:
         self._cache.clear()  # what others did to a partition that comes back is not in here
@@ -109,9 +108,9 @@ class Track(Agent):
             if change.case is not None:
                 cases[change.case.case_id] = change.case
                 changed[change.case.case_id] = change
-                used += used_effects(change.case.case_id, change.used)
-                for use in change.used:
-                    caps.get(Account(use.kind, use.recipient, use.token), {})[brief(change.case.case_id)] = use.times
+                used += used_effects(change.case.case_id, change.order_counts)
+                for use in change.order_counts:
+                    caps.get(Account(use.kind, use.recipient, use.token), {})[brief(change.case.case_id)] = use.count
             key = work.record.key if work.action else None  # a poison record's key may be anything, of any size
             facts.append((work.record, key, value))
             outcomes[change.outcome.value] += 1

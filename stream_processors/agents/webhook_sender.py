@@ -15,7 +15,7 @@ from typing import Protocol
 
 from schemas.codec import encode
 from schemas.common import from_ms, instant_ms
-from schemas.notices import NoticeKind
+from schemas.notices import NotificationKind
 from schemas.notifications.delivery import DeliveryMark, DeliveryState
 from schemas.security import Sealer, UnsealError
 from schemas.topics import DELIVERIES, ENDPOINTS, NOTIFICATIONS
@@ -237,22 +237,22 @@ class Calls:
 
 def _counted_as(item: Item) -> str:
     kind = (item.kind or OTHER).partition(".")[0]
-    return kind if kind in NoticeKind._value2member_map_ else OTHER
+    return kind if kind in NotificationKind._value2member_map_ else OTHER
 
 
 def _mark(lane: Lane, item: Item, state: DeliveryState, at: datetime, attempt: int, detail: str | None) -> bytes:
     recipient, endpoint_id = lane.endpoint.institution, lane.endpoint.endpoint_id
     mark = DeliveryMark.trusted(
         recipient=recipient,
-        notice_id=item.notice_id,
+        notification_id=item.notification_id,
         state=state,
         at=at,
-        way="webhook",
+        channel="webhook",
         attempt=min(max(attempt, 1), 1000),
         detail=detail[:200] if detail else None,
-        noticed_at=from_ms(item.noticed_ms),
-        endpoint=endpoint_id,
-        place=item.place,
+        notified_at=from_ms(item.noticed_ms),
+        endpoint_id=endpoint_id,
+        notification_offset=item.place,
     )
     name = f"{state.value}-{item.name}-{endpoint_id}-{instant_ms(at)}"
     return encode(DELIVERIES, mark, id=name, source="/webhook", actor=ACTOR, time=at, subject=recipient)

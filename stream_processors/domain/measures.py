@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from schemas.measures import Measure, MeasureKind, Reaction
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.state_machine import ClockStart, ClockStop, done_between, iso
+from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop, done_between, iso
 
 MOST_MEASURES = 64
 MOST_AN_HOUR = 12
@@ -40,7 +40,7 @@ TABLE: dict[MeasureKind, Duty] = {
 }
 """Art. 22: warn, block, report. A warning that did not help makes a block due as well. A report after the case was confirmed is
 also the suspicious transaction report (PBoC rules on large and suspicious transactions)."""
-_NOT_COMPARED = ("at", "late", "done_late", "note_sealed", "reference_sealed")
+_NOT_COMPARED = ("recorded_at", "late", "done_late", "note_sealed", "agency_reference_sealed")
 _DID_NOT_HELP = frozenset({Reaction.INSISTED, Reaction.NOT_REACHED})
 
 
@@ -49,8 +49,8 @@ class MeasureChange(NamedTuple):
 
     measures: tuple[Measure, ...]
     measure: Measure | None = None
-    starts: tuple[ClockStart, ...] = ()
-    stops: tuple[ClockStop, ...] = ()
+    starts: tuple[DeadlineStart, ...] = ()
+    stops: tuple[DeadlineStop, ...] = ()
     echo: bool = False
     refused: Refusal | None = None
 
@@ -72,19 +72,21 @@ def add(
     done_at = done_between(measure.done_at, None, now)
     if done_at is None:
         detail = f"'done_at' is {iso(measure.done_at)}, which is after {iso(now)}"
-        return MeasureChange(measures, refused=Refusal("impossible-time", detail))
-    recent = sum(earlier.institution == measure.institution and earlier.at > now - timedelta(hours=1) for earlier in measures)
+        return MeasureChange(measures, refused=Refusal("time-out-of-range", detail))
+    recent = sum(
+        earlier.institution == measure.institution and earlier.recorded_at > now - timedelta(hours=1) for earlier in measures
+    )
     if recent >= MOST_AN_HOUR:
         detail = f"you reported {recent} measures in this case within an hour; the limit is {MOST_AN_HOUR}, so retry later"
         return MeasureChange(measures, refused=Refusal("too-many-measures", detail))
     duty = TABLE[measure.kind]
     ended = duty.ended(running)
     due = min((due_at[name] for name in ended if name in due_at), default=None)
-    marks = {"at": now, "late": due is not None and now > due, "done_late": due is not None and done_at > due}
+    marks = {"recorded_at": now, "late": due is not None and now > due, "done_late": due is not None and done_at > due}
     marked = measure.model_copy(update=marks)
     due_next = (*duty.next, BLOCK) if measure.reaction in _DID_NOT_HELP else duty.next
-    starts = tuple(ClockStart(name, measure.institution) for name in due_next if name not in due_at)
-    stops = tuple(ClockStop(name, measure.institution) for name in ended)
+    starts = tuple(DeadlineStart(name, measure.institution) for name in due_next if name not in due_at)
+    stops = tuple(DeadlineStop(name, measure.institution) for name in ended)
     return MeasureChange(_bounded((*measures, marked)), marked, starts, stops)
 
 
@@ -100,7 +102,7 @@ def is_above_reported(measure: Measure, reported_minor: Mapping[str, int]) -> bo
 def pooled(measures: tuple[Measure, ...], more: tuple[Measure, ...]) -> tuple[Measure, ...]:
     """The measures of two cases, in the order in which they came; each once."""
     each = {measure.measure_id: measure for measure in (*more, *measures)}
-    combined = tuple(sorted(each.values(), key=lambda measure: (measure.at, measure.measure_id)))
+    combined = tuple(sorted(each.values(), key=lambda measure: (measure.recorded_at, measure.measure_id)))
     while len(combined) > MOST_MEASURES:
         combined = _bounded(combined)
     return combined

@@ -10,4 +10,4 @@ class Refusal(NamedTuple):
 
     problem: str
     why: str
-    moves: tuple[str, ...] = ()
+    allowed_transitions: tuple[str, ...] = ()

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from schemas.cases.case import CaseStatus
-from schemas.deadlines import ClockState
-from schemas.oversight.appraisals import AssessmentState, SupervisionState
+from schemas.deadlines import DeadlineState
+from schemas.oversight.appraisals import AppraisalState, SupervisionState
 from schemas.oversight.oversight import DataState
-from stream_processors.domain import appeals as objection
+from stream_processors.domain import appeals as appeal
 from stream_processors.domain import dissuasion
 from stream_processors.domain.cases import decide as case
 from stream_processors.domain.deadlines import deadlines as clocks
 from stream_processors.domain.orders import order
-from stream_processors.domain.oversight import appraisal as assessment
+from stream_processors.domain.oversight import appraisal as appraisal
 from stream_processors.domain.oversight import data_request, supervision
 from stream_processors.domain.state_machine import NONE, Transition
 
@@ -65,18 +65,18 @@ def _case() -> tuple[Edge, ...]:
 
 
 def _clock() -> tuple[Edge, ...]:
-    started = Edge(NONE, "start", ClockState.OPEN)
+    started = Edge(NONE, "start", DeadlineState.OPEN)
     return started, *(Edge(str(state), event, str(to)) for (state, event), to in clocks.TABLE.items())
 
 
 PICTURES: dict[str, Callable[[], tuple[Edge, ...]]] = {
     "case": _case,
     "order": lambda: edges(order.TABLE),
-    "task": lambda: edges(dissuasion.TABLE),
-    "objection": lambda: edges(objection.TABLE),
+    "dissuasion": lambda: edges(dissuasion.TABLE),
+    "appeal": lambda: edges(appeal.TABLE),
     "clock": _clock,
-    "assessment": lambda: (Edge(NONE, "open", AssessmentState.OPEN), *edges(assessment.TABLE)),
+    "appraisal": lambda: (Edge(NONE, "open", AppraisalState.OPEN), *edges(appraisal.TABLE)),
     "supervision": lambda: (Edge(NONE, "issue", SupervisionState.ISSUED), *edges(supervision.TABLE)),
-    "data-request": lambda: (Edge(NONE, "ask", DataState.ASKED), *edges(data_request.TABLE)),
+    "data-request": lambda: (Edge(NONE, "request", DataState.REQUESTED), *edges(data_request.TABLE)),
 }
 """Name of a table -> its arrows."""

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 
-from schemas.deadlines import ClockName, Length
+from schemas.deadlines import DeadlineName, Length
 from stream_processors.domain.refusal import Refusal
 
-Ends = Callable[[datetime, Length | ClockName], datetime]
+Ends = Callable[[datetime, Length | DeadlineName], datetime]
 """Returns the end of a length, or of the policy's deadline of that name, from a start. Both depend on the calendar of the place,
 so the caller who has the calendar passes this function in."""
 
@@ -47,9 +47,9 @@ def party(actor: str) -> Party:
     return Party(role, name)
 
 
-class ClockStart(NamedTuple):
-    """Run `name` for `about` (an order, task or institution; None: the case itself). `due_at` None: as long as the policy's clock
-    of that name says.
+class DeadlineStart(NamedTuple):
+    """Run `name` for `about` (an order, dissuasion or institution; None: the case itself). `due_at` None: as long as the policy's
+    clock of that name says.
 
     A clock that the policy does not have is not started.
     """
@@ -59,7 +59,7 @@ class ClockStart(NamedTuple):
     due_at: datetime | None = None
 
 
-class ClockStop(NamedTuple):
+class DeadlineStop(NamedTuple):
     """What the clock was for is done. `called_off`: it has not to be done any more; nobody was late with it then."""
 
     name: str
@@ -107,7 +107,7 @@ class Table(Mapping[tuple[str, str], Transition[ThingT, StepT, OutcomeT, DetailT
     """State and event -> transition, in the order in which people read what is open.
 
     `noun` names the thing in refusals. `problems`: the problem slug of a state in which an event has no row, where it is not
-    `not-allowed`; `forbidden`: that of an event which is for others.
+    `transition-not-allowed`; `forbidden`: that of an event which is for others.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Table(Mapping[tuple[str, str], Transition[ThingT, StepT, OutcomeT, DetailT
         rows: Mapping[tuple[str, str], Transition[ThingT, StepT, OutcomeT, DetailT]],
         *,
         problems: Mapping[str, str] | None = None,
-        forbidden: str = "not-allowed",
+        forbidden: str = "transition-not-allowed",
     ) -> None:
         self.noun = noun
         self._rows = dict(rows)
@@ -143,10 +143,12 @@ class Table(Mapping[tuple[str, str], Transition[ThingT, StepT, OutcomeT, DetailT
         row = self._rows.get((state, event))
         if row is None or not row.is_for(thing, roles):
             moves = self.allowed(state, thing, roles)
-            problem = self._problems.get(state, "not-allowed") if row is None else self._forbidden
+            problem = self._problems.get(state, "transition-not-allowed") if row is None else self._forbidden
             return Refusal(problem, f"the {self.noun} is {state}; actions allowed now: {', '.join(moves) or 'none'}", moves)
         outcome = row.guard(step) or row.effect(step)
-        return outcome._replace(moves=self.allowed(state, thing, roles)) if isinstance(outcome, Refusal) else outcome
+        return (
+            outcome._replace(allowed_transitions=self.allowed(state, thing, roles)) if isinstance(outcome, Refusal) else outcome
+        )
 
 
 SKEW = timedelta(minutes=5)

@@ -56,12 +56,12 @@ def taken_back_effects(fact: AssessedSignal) -> list[Effect]:
     """The floor of a signal, and what it takes away of what its versions had added."""
     assert fact.signal_id
     bucket = bucket_of(fact.signal_id)
-    effects = [raise_floor(bucket, f"t:{fact.signal_id}", fact.below, fact.claims_until_ms)]
-    for contribution in fact.undone:
+    effects = [raise_floor(bucket, f"t:{fact.signal_id}", fact.below_version, fact.claims_until_ms)]
+    for contribution in fact.retracted_contributions:
         effects.append(drop(bucket, f"j:{contribution.name}"))
-        if contribution.freed:
+        if contribution.is_last_of_content:
             effects.append(release(bucket_of(contribution.primary), f"c:{contribution.content_id}", contribution.name))
-            for token in contribution.sighted:
+            for token in contribution.sighting_tokens:
                 beside = hubs.beside(token, contribution.primary)
                 effects.append(unsee(bucket_of(token), token, contribution.content_id, contribution.institution, beside))
             until = fact.cases_until_ms
@@ -75,7 +75,7 @@ def fold_assess(envelope: RowEnvelope[AssessedRow]) -> list[Effect]:
     fact = cast("AssessedSignal", envelope.data)  # its twin, as far as it is read here
     if fact.outcome in TAKEN_BACK:
         return taken_back_effects(fact)
-    if fact.outcome not in (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED):
+    if fact.outcome not in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT, AssessOutcome.RETRACTED):
         return []
     assert fact.signal_id and fact.content_id and fact.body_id and fact.institution
     assert fact.occurred_at and envelope.origin

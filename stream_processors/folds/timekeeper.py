@@ -12,4 +12,4 @@ from stream_processors.state.record_views import DueRow
 def fold_timekeeper(envelope: RowEnvelope[DueRow]) -> list[Effect]:
     """What is still to come of the case's clocks, in place of what was."""
     case = envelope.data.case
-    return [] if case is None else [settled(case.case_id, case.revision, moments(case.clocks))]
+    return [] if case is None else [settled(case.case_id, case.revision, moments(case.deadlines))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from schemas.cases.case import Case, Used
+from schemas.cases.case import Case, OrderCount
 from schemas.codec import RowEnvelope, dump
 from stream_processors.state import compression as packing
 from stream_processors.state.case_refs import brief
@@ -27,16 +27,16 @@ def fold_track(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     change = envelope.data
     if change.case is None:
         return []
-    return [_case_effect(change.case, change.case_json), *used_effects(change.case.case_id, change.used)]
+    return [_case_effect(change.case, change.case_json), *used_effects(change.case.case_id, change.order_counts)]
 
 
-def used_effects(case_id: str, used: Iterable[Used | UsedRow]) -> list[Effect]:
+def used_effects(case_id: str, used: Iterable[OrderCount | UsedRow]) -> list[Effect]:
     """What the case's orders count against the caps of accounts. A case's changes are folded in their order: the last stays."""
     effects = []
     for use in used:
         bucket, key = caps_key(use.kind, use.recipient, use.token)
         member = brief(case_id)
-        effects.append(rank(bucket, key, use.times, member) if use.times else unrank(bucket, key, member))
+        effects.append(rank(bucket, key, use.count, member) if use.count else unrank(bucket, key, member))
     return effects
 
 

@@ -49,7 +49,7 @@ class NoRoom(RuntimeError):
 @dataclass(frozen=True)
 class LogLoss:
     """A partition that lost its tail: the log and what is known of it agree before the position `agrees_to`, the broker's offset
-    `begins_at`; it ends at `end`. `shown_by` knows it up to `known`. `lost` records are gone, `newer` stand there since;
+    `first_offset`; it ends at `end`. `shown_by` knows it up to `known`. `lost` records are gone, `newer` stand there since;
     `last_ms`: when the newest record that is left was taken in."""
 
     topic: str
@@ -238,10 +238,10 @@ def opened(loss: LogLoss, newest: int) -> LogGeneration:
         topic=loss.topic,
         partition=loss.partition,
         generation=newest + 1,
-        begins_at=loss.begins_at,
-        shift=shift,
-        known=loss.known,
-        lost=loss.lost,
+        first_offset=loss.begins_at,
+        position_shift=shift,
+        known_position=loss.known,
+        lost_records=loss.lost,
         last_at=None if loss.last_ms is None else from_ms(loss.last_ms),
     )
 

@@ -53,7 +53,7 @@ async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> di
     """Key -> canonical text of what counts at `at_ms`: no stamps, no proofs, no members past their time."""
     redis = Redis.from_url(redis_url, protocol=2)
     tag = namespace_of(stage).tag
-    keep, soonest = policy.keep, at_ms + _SLACK_MS
+    keep, soonest = policy.retention, at_ms + _SLACK_MS
     counting = _Counting(soonest - keep.sightings_days * DAY_MS, soonest - keep.victims_days * DAY_MS, soonest)
     texts: dict[str, str] = {}
     try:

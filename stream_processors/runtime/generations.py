@@ -25,8 +25,8 @@ CLOCKS_MS = 600_000
 
 
 class Generation(NamedTuple):
-    """`begins_at`: its first offset. `last_ms`: LogAppendTime of the newest record that surely stood before it (None: of none);
-    `opened_ms`: when it was opened."""
+    """`first_offset`: its first offset. `last_ms`: LogAppendTime of the newest record that surely stood before it (None: of
+    none); `opened_ms`: when it was opened."""
 
     number: int
     begins_at: int
@@ -58,9 +58,9 @@ class Generations:
         at = entry.topic, entry.partition
         if entry.generation != self._newest.get(at, 0) + 1:
             return False
-        before = [old for old in self._by.get(at, _FIRST) if old.begins_at < entry.begins_at or old.number == 0]
+        before = [old for old in self._by.get(at, _FIRST) if old.begins_at < entry.first_offset or old.number == 0]
         last_ms = None if entry.last_at is None else instant_ms(entry.last_at)
-        self._by[at] = (*before, Generation(entry.generation, entry.begins_at, entry.shift, last_ms, opened_ms))
+        self._by[at] = (*before, Generation(entry.generation, entry.first_offset, entry.position_shift, last_ms, opened_ms))
         self._newest[at] = entry.generation
         self._opened.append((opened_ms, entry.topic))
         return True

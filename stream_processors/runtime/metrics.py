@@ -17,7 +17,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from schemas.cases.case import ActionOutcome
-from schemas.notices import NoticeKind
+from schemas.notices import NotificationKind
 from schemas.notifications.delivery import DeliveryState
 from schemas.policy import Policy
 from schemas.signals.assessed import AssessOutcome
@@ -42,7 +42,7 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "intake": tuple(RawOutcome),
     "assess": tuple(AssessOutcome),
     "track": tuple(ActionOutcome),
-    "deliver": (*NoticeKind, "follow"),
+    "deliver": (*NotificationKind, "follow"),
     "webhook": (DeliveryState.RECEIVED, DeliveryState.PARKED),
     "oversee": tuple(ActionOutcome),
     "project": (),
@@ -180,7 +180,7 @@ class Stages(_Process):
             self.step_s.labels(stage, step)
         for outcome in OUTCOMES[stage]:
             self.facts.labels(stage, outcome)
-        for kind in (*NoticeKind, OTHER) if stage == "webhook" else ():
+        for kind in (*NotificationKind, OTHER) if stage == "webhook" else ():
             self.webhook_parked.labels(kind)
         for view in ("receipt", "queue", "inbox") if stage == "project" else ():
             self.visible_s.labels(view)
@@ -225,7 +225,7 @@ class Gateway(_Process):
         self.inbox_waiting = Gauge("liandong_gateway_inbox_waiting_clients", "Waiting inbox requests", registry=r)
         # Notices handed to their recipients, repeated ones included: by poll, stream, api (redelivery).
         self.inbox_notices = Counter("liandong_gateway_inbox_notices", "Notices handed to recipients", ["kind"], registry=r)
-        # Delivery marks that the gateway appended: received, acknowledged, replayed.
+        # Delivery marks that the gateway appended: received, acknowledged, redelivered.
         self.inbox_marks = Counter("liandong_gateway_inbox_marks", "Delivery marks appended to the log", ["status"], registry=r)
         # From the LogAppendTime of the action that caused a notice until a live connection gets it, by the gateway's clock.
         self.inbox_delay_s = Histogram(
@@ -263,7 +263,7 @@ class Gateway(_Process):
             self.tips.labels(outcome)
         for kind in ("poll", "stream", "api"):
             self.inbox_notices.labels(kind)
-        for status in ("received", "acknowledged", "replayed"):
+        for status in ("received", "acknowledged", "redelivered"):
             self.inbox_marks.labels(status)
         for kind in ("cases", "counts", "reset"):
             self.live_events.labels(kind)

@@ -30,7 +30,7 @@ _FIELDS = (
     "trust",
     "content_id",
     "primary",
-    "sighted",
+    "sighting_tokens",
     "traces",
     "queues",
 )
@@ -38,7 +38,7 @@ _FIELDS = (
 
 def pack(partition: int, contribution: Contribution) -> bytes:
     """The times to the microsecond: what is taken away must fall into the same day and the same bucket again."""
-    at, noticed_at = contribution.accepted_at, contribution.noticed_at
+    at, noticed_at = contribution.accepted_at, contribution.known_at
     times = (at and (at - EPOCH) // _US, at and noticed_at and (at - noticed_at) // _US)
     key = () if contribution.case_key is None else (contribution.case_key,)  # seldom: most cases are the primary subject's
     row = orjson.dumps((partition, *(getattr(contribution, name) for name in _FIELDS), *times, *key))
@@ -52,7 +52,7 @@ def unpack(signal_id: str, raw: bytes) -> Placed:
     fields = {name: _tuples(value) for name, value in zip(_FIELDS, values, strict=False)}
     at = None if at_us is None else EPOCH + at_us * _US
     noticed_at = None if at is None or took_us is None else at - took_us * _US
-    fields |= {"accepted_at": at, "noticed_at": noticed_at, "case_key": key[0] if key else None}
+    fields |= {"accepted_at": at, "known_at": noticed_at, "case_key": key[0] if key else None}
     return Placed(partition, Contribution.trusted(signal_id=signal_id, **fields))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from schemas.deadlines import ClockStep
+from schemas.deadlines import DeadlineStep
 from schemas.topics import CASE_CHANGES
 from stream_processors.domain.deadlines.due_index import Moment
 from stream_processors.runtime.log import partition_of
@@ -28,7 +28,7 @@ NAMES = (
 """Common names of deadlines, encoded as one byte. Append new names at the end; other names are written in full."""
 _CODES = {name: code for code, name in enumerate(NAMES)}
 _IN_FULL = 128
-_STEPS = tuple(ClockStep)
+_STEPS = tuple(DeadlineStep)
 
 
 def share_of_buckets(buckets: int, partitions: int) -> int:

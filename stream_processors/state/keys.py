@@ -38,7 +38,7 @@ class Namespace(NamedTuple):
              added. Of leads of organized crime the names of subjects have a mark (domain/signals/leads.py): sets of their own
     track:   k = a case, u = the cases that ordered something about an account, each with how often (caps)
     deliver, webhook: their places (marks) and nothing else
-    oversee: k = an assessment, measure, data request, campaign (views/oversight.py)
+    oversee: k = an appraisal, measure, data request, campaign (views/oversight.py)
     timekeeper: c = the due moments of a case, d = cases by their first moment, o = the parts that d is cut into, n = how many
              moments there are (deadline_index.py; its buckets belong to partitions)
     project: r = a receipt, x = a signal's newest retraction or correction, k = a case, q = a queue's ranking, w = its cases that

@@ -15,7 +15,7 @@ from pydantic import create_model
 
 from schemas.cases.case import ActionKind, ActionOutcome, Case, CaseStatus
 from schemas.common import Stored
-from schemas.deadlines import ClockStep
+from schemas.deadlines import DeadlineStep
 from schemas.notifications.delivery import DeliveryState, Way
 from schemas.signals.assessed import AssessOutcome
 from schemas.signals.receipts import RawOutcome
@@ -36,7 +36,7 @@ class RawRow(Row):
 class SubjectRow(Row):
     token: str
     role: str = "suspect"
-    part: str | None = None
+    event_role: str | None = None
     unmatched: str | None = None
     kind: str = ""
     hub: str | None = None
@@ -73,9 +73,9 @@ class StandingRow(Row):
     institution: str
     content_id: str
     primary: str
-    sighted: tuple[str, ...] = ()
+    sighting_tokens: tuple[str, ...] = ()
     traces: tuple[tuple[str, str, str], ...] = ()
-    freed: bool = False
+    is_last_of_content: bool = False
 
     @property
     def name(self) -> str:
@@ -109,8 +109,8 @@ class AssessedRow(Row):
     event: EventRow | None = None
     trust: str | None = None
     version: int = 1
-    below: int = 0
-    undone: tuple[StandingRow, ...] = ()
+    below_version: int = 0
+    retracted_contributions: tuple[StandingRow, ...] = ()
 
 
 class UndoneRow(Row):
@@ -120,7 +120,7 @@ class UndoneRow(Row):
     kind: SignalKind
     trust: str | None = None
     accepted_at: Utc | None = None
-    noticed_at: Utc | None = None
+    known_at: Utc | None = None
 
 
 class ReceiptRow(Row):
@@ -129,7 +129,7 @@ class ReceiptRow(Row):
     outcome: AssessOutcome
     accepted_at: Utc
     signal_id: str | None = None
-    of: str | None = None
+    duplicate_of: str | None = None
     institution: str | None = None
     score: int = 0
     severity: str = "none"
@@ -140,12 +140,12 @@ class ReceiptRow(Row):
     policy: str = ""
     cases_until_ms: Until = 0
     version: int = 1
-    below: int = 0
+    below_version: int = 0
     kind: SignalKind | None = None
     occurred_at: Utc | None = None
     detected_at: Utc | None = None
     trust: str | None = None
-    undone: tuple[UndoneRow, ...] = ()
+    retracted_contributions: tuple[UndoneRow, ...] = ()
 
 
 class _Verdict(Row):
@@ -161,7 +161,7 @@ class VerdictRow(Row):
 
 
 class MovedRow(Row):
-    to: str
+    to_queue: str
 
 
 class CaseRow(Row):
@@ -187,7 +187,7 @@ class UsedRow(Row):
     kind: str
     recipient: str
     token: str
-    times: int
+    count: int
 
 
 class _Accepted(Row):
@@ -210,15 +210,15 @@ class ChangeRow(Row):
     outcome: ActionOutcome
     at: Utc
     actor: str
-    why: str | None = None
+    detail: str | None = None
     problem: str | None = None
     revision: int | None = None
     origin: str | None = None
-    moves: tuple[str, ...] = ()
-    left: str | None = None
-    follows: tuple[FollowRow, ...] = ()
-    counted: CountedRow | None = None
-    used: tuple[UsedRow, ...] = ()
+    allowed_transitions: tuple[str, ...] = ()
+    left_queue: str | None = None
+    follow_ups: tuple[FollowRow, ...] = ()
+    figure_changes: CountedRow | None = None
+    order_counts: tuple[UsedRow, ...] = ()
     raw: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="case")
     case: CaseRow | None = msgspec.field(default=None, name="none in a record")
 
@@ -232,11 +232,23 @@ class ChangeRow(Row):
     @property
     def sent_on(self) -> bool:
         """Whether the action itself goes on to another case: what becomes of it is said there, in a fact of another partition."""
-        return any(follow.action_id == self.action_id for follow in self.follows)
+        return any(follow.action_id == self.action_id for follow in self.follow_ups)
 
     def answer(self) -> bytes:
         """The change without its case, for whoever asked for the action (a CaseChange again)."""
-        names = ("action_id", "case_id", "kind", "outcome", "at", "actor", "why", "problem", "revision", "origin", "moves")
+        names = (
+            "action_id",
+            "case_id",
+            "kind",
+            "outcome",
+            "at",
+            "actor",
+            "detail",
+            "problem",
+            "revision",
+            "origin",
+            "allowed_transitions",
+        )
         return orjson.dumps({name: getattr(self, name) for name in names}, option=orjson.OPT_UTC_Z)
 
     def newest_accepted(self) -> datetime | None:
@@ -252,89 +264,89 @@ class AskingRow(Row):
     """A view of CaseChange for what it asks the stage `deliver` to do; most ask for nothing, and nothing else is looked at."""
 
     at: Utc
-    notices: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"))
-    follows: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"))
+    notifications: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"))
+    follow_ups: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"))
     case: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
 
     @property
     def asks(self) -> bool:
-        return bytes(self.notices) != b"[]" or bytes(self.follows) != b"[]"
+        return bytes(self.notifications) != b"[]" or bytes(self.follow_ups) != b"[]"
 
 
-class _NoticeRow(Row):
-    notice_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+class _NotificationRow(Row):
+    notification_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
     recipient: Named
     case_id: Named
     at: Utc
 
 
-_NOTICE = msgspec.json.Decoder(_NoticeRow)
+_NOTICE = msgspec.json.Decoder(_NotificationRow)
 
 
 class IssuedRow(Row):
     """A view of Issued: what places it in its recipient's inbox, and what is shown of it as it came."""
 
-    raw: msgspec.Raw = msgspec.field(name="notice")
+    raw: msgspec.Raw = msgspec.field(name="notification")
     order: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
-    task: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
-    notice: _NoticeRow | None = msgspec.field(default=None, name="none in a record")
+    dissuasion: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
+    notification: _NotificationRow | None = msgspec.field(default=None, name="none in a record")
 
     def __post_init__(self) -> None:
-        self.notice = _NOTICE.decode(self.raw)
+        self.notification = _NOTICE.decode(self.raw)
 
     def shown(self) -> bytes:
         """An Issued again, without where the stage stood."""
-        return b'{"notice":%s,"order":%s,"task":%s}' % (bytes(self.raw), bytes(self.order), bytes(self.task))
+        return b'{"notification":%s,"order":%s,"dissuasion":%s}' % (bytes(self.raw), bytes(self.order), bytes(self.dissuasion))
 
 
 class MarkRow(Row):
     """A view of DeliveryMark."""
 
     recipient: Named
-    notice_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    notification_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
     state: DeliveryState
     at: Utc
-    way: Way
+    channel: Way
     attempt: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     detail: Annotated[str, msgspec.Meta(max_length=200)] | None = None
-    noticed_at: Utc | None = None
-    endpoint: Named | None = None
+    notified_at: Utc | None = None
+    endpoint_id: Named | None = None
 
 
 class SettledRow(Row):
-    change: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]
-    action: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]
+    change_offset: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]
+    action_offset: Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]
 
 
 class PlaceRow(Row):
     """A view of Issued: how far the stage was."""
 
-    settled: SettledRow | None = None
+    progress: SettledRow | None = None
 
 
-class ClockRow(Row):
-    """A view of Clock: its next moment."""
+class DeadlineRow(Row):
+    """A view of Deadline: its next moment."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{1,47}$")]
     run: Annotated[int, msgspec.Meta(ge=1, lt=1 << 32)]
-    step: ClockStep | None = None
+    step: DeadlineStep | None = None
     next_at: Utc | None = None
 
 
-class ClockedRow(Row):
+class DeadlineedRow(Row):
     case_id: Named
     revision: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
-    clocks: Annotated[tuple[ClockRow, ...], msgspec.Meta(max_length=255)] = ()
+    deadlines: Annotated[tuple[DeadlineRow, ...], msgspec.Meta(max_length=255)] = ()
 
 
 class DueRow(Row):
     """A view of CaseChange for what is still to come of the case's clocks."""
 
     at: Utc
-    case: ClockedRow | None = None
+    case: DeadlineedRow | None = None
 
 
-_DONE_ABOUT_IT = ("clocks", "measures", "orders", "tasks", "objections", "transfers", "split_off")
+_DONE_ABOUT_IT = ("deadlines", "measures", "orders", "dissuasions", "appeals", "transfers", "split_off")
 _NOT_LISTED = ("signals", "applied", "note_sealed", *_DONE_ABOUT_IT)
 _LISTED: dict[str, Any] = {
     name: (field.annotation, field) for name, field in Case.model_fields.items() if name not in _NOT_LISTED

@@ -25,7 +25,7 @@ class CoreRow(Row):
     institutions: tuple[Named, ...] = ()
 
 
-class ClockFiguresRow(Row):
+class DeadlineFiguresRow(Row):
     name: str
     party: Named
     state: str
@@ -51,22 +51,22 @@ class OrderFiguresRow(Row):
 class MeasureFiguresRow(Row):
     institution: Named
     kind: str
-    at: Utc
+    recorded_at: Utc
     amount_minor: int | None = None
     currency: str | None = None
 
 
 class CampaignFiguresRow(Row):
     institution: Named
-    at: Utc
-    reached: int
+    held_at: Utc
+    people_reached: int
     withdrawn: bool = False
 
 
 class DataFiguresRow(Row):
     unit: Named
     due_at: Utc
-    handed_in_at: Utc | None = None
+    submitted_at: Utc | None = None
     finding: str | None = None
     withdrawn: bool = False
 
@@ -74,8 +74,8 @@ class DataFiguresRow(Row):
 class FiguresRow(Row):
     """A view of Figures: what counts."""
 
-    core: CoreRow | None = None
-    clocks: tuple[ClockFiguresRow, ...] = ()
+    case: CoreRow | None = None
+    deadlines: tuple[DeadlineFiguresRow, ...] = ()
     orders: tuple[OrderFiguresRow, ...] = ()
     measures: tuple[MeasureFiguresRow, ...] = ()
     campaigns: tuple[CampaignFiguresRow, ...] = ()

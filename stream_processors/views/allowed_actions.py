@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from schemas.appeals import Objection
+from schemas.appeals import Appeal
 from schemas.cases.case import Case
-from schemas.dissuasion import Task
+from schemas.dissuasion import Dissuasion
 from schemas.feedback import Feedback
 from schemas.orders.order import Order
-from stream_processors.domain import appeals as objection
+from stream_processors.domain import appeals as appeal
 from stream_processors.domain import dissuasion
 from stream_processors.domain.cases import decide as cases
 from stream_processors.domain.cases.decide import phase_of
@@ -30,17 +30,17 @@ from stream_processors.domain.state_machine import ActorRole
 
 __all__ = [
     "MERGES_FOLLOWED",
+    "appeal_moves",
     "case_moves",
     "concerns",
+    "dissuasion_moves",
     "feedback_of",
     "has_leads",
     "is_above_reported",
-    "objection_moves",
     "order_moves",
     "others",
     "phase_of",
     "sent_leads_alone",
-    "task_moves",
     "twin_id",
     "unit_of",
     "visible_signals",
@@ -59,22 +59,22 @@ def order_moves(viewed_order: Order, role: ActorRole) -> tuple[str, ...]:
     return order.TABLE.allowed(viewed_order.state, viewed_order, {role})
 
 
-def task_moves(task: Task, role: ActorRole) -> tuple[str, ...]:
-    return dissuasion.TABLE.allowed(task.state, task, dissuasion.roles_of(role, reaches=True))
+def dissuasion_moves(viewed: Dissuasion, role: ActorRole) -> tuple[str, ...]:
+    return dissuasion.TABLE.allowed(viewed.state, viewed, dissuasion.roles_of(role, reaches=True))
 
 
-def objection_moves(viewed_objection: Objection, case: Case, party: str, officer: str | None) -> tuple[str, ...]:
-    return objection.list_allowed(party, officer, viewed_objection, objection.Around(case.queue))
+def appeal_moves(viewed_appeal: Appeal, case: Case, party: str, officer: str | None) -> tuple[str, ...]:
+    return appeal.list_allowed(party, officer, viewed_appeal, appeal.Around(case.queue))
 
 
 def concerns(case: Case, institution: str) -> bool:
-    """Whether the institution may know of the case: the core's answer, and a measure of its own or an objection that came through
+    """Whether the institution may know of the case: the core's answer, and a measure of its own or an appeal that came through
     it, though nothing else is left of it there."""
     return (
         institution in concerned(case)
         or any(signal.institution == institution and not low(signal) for signal in case.signals)
         or any(measure.institution == institution for measure in case.measures)
-        or any(institution in (filed.through, *filed.pending, *filed.confirmed) for filed in case.objections)
+        or any(institution in (filed.filed_through, *filed.pending_parties, *filed.confirmed_parties) for filed in case.appeals)
     )
 
 

@@ -25,7 +25,7 @@ from stream_processors.views.reading import WholeRead, live_value
 from stream_processors.views.scorecards import tallies
 
 _RANK_STEP = 10**11
-_NOBODY_WAITS = (ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.CLOCK_DUE)
+_NOBODY_WAITS = (ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.DEADLINE_DUE)
 """Requests of stages. The log contains their outcomes, and nobody queries them by name."""
 OUT_OF_QUEUE = (CaseStatus.DISPOSED, CaseStatus.RETRACTED, CaseStatus.CLOSED, CaseStatus.MERGED)
 
@@ -46,12 +46,12 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
     change = envelope.data
     kind = change.kind.value if change.kind else "unreadable"
     effects = [count_outcome(f"action_{change.outcome.value}", kind)]
-    if change.counted is not None:
-        effects += tallies(change_leaves(cast("CountedFigures", change.counted)))
+    if change.figure_changes is not None:
+        effects += tallies(change_leaves(cast("CountedFigures", change.figure_changes)))
     if change.action_id and change.kind not in _NOBODY_WAITS:
         bucket = bucket_of(change.action_id)
         # Of an action that goes through several cases only the last one tells: their facts are folded in no certain order.
-        if change.outcome is not ActionOutcome.ECHO and not change.sent_on:
+        if change.outcome is not ActionOutcome.REDELIVERY and not change.sent_on:
             effects.append(put(bucket, f"a:{change.action_id}", change.answer(), instant_ms(change.at) + DAY_MS))
     case = change.case
     if case is None:
@@ -63,8 +63,8 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
         effects.append(add(bucket, "standings", where))
     if case.transfers:
         effects.append(add(bucket, MOVED, member))
-    if change.left is not None:
-        effects.append(unrank(bucket, f"q:{change.left}", member))
+    if change.left_queue is not None:
+        effects.append(unrank(bucket, f"q:{change.left_queue}", member))
     if case.status in OUT_OF_QUEUE:
         effects.append(unrank(bucket, f"q:{case.queue}", member))
     else:

@@ -20,7 +20,7 @@ import orjson
 
 from schemas.codec import RowEnvelope
 from schemas.common import from_ms, instant_ms
-from schemas.notifications.delivery import NOTICE_KEPT, DeliveryState, Issued, Way, notice_digest, notice_name
+from schemas.notifications.delivery import NOTICE_KEPT, DeliveryState, Issued, Way, notification_digest, notification_name
 from schemas.topics import NOTIFICATIONS
 from stream_processors.state import compression as packing
 from stream_processors.state.effects import Effect, box, keep, mark, unrank
@@ -36,7 +36,7 @@ OF_A_CASE = 2000
 """Newest notices of one case that are listed for its officers."""
 MOST_PARKED = 5000
 """Newest parked notices of one recipient that are listed."""
-SLOTS = (DeliveryState.RECEIVED, DeliveryState.ACKNOWLEDGED, DeliveryState.PARKED, DeliveryState.REPLAYED)
+SLOTS = (DeliveryState.RECEIVED, DeliveryState.ACKNOWLEDGED, DeliveryState.PARKED, DeliveryState.REDELIVERED)
 """Delivery states in order. `received` and `acknowledged` keep the earliest mark, the others keep the latest."""
 WAYS: tuple[Way, ...] = ("poll", "stream", "webhook", "api")
 """Channels by their number in a state. Append new ones at the end."""
@@ -59,7 +59,7 @@ class Delivery(NamedTuple):
     received: Reached | None = None
     acknowledged: Reached | None = None
     parked: Reached | None = None
-    replayed: Reached | None = None
+    redelivered: Reached | None = None
     detail: str | None = None
 
     @property
@@ -69,9 +69,9 @@ class Delivery(NamedTuple):
             return DeliveryState.ACKNOWLEDGED
         if self.received is not None:
             return DeliveryState.RECEIVED
-        if self.parked is not None and (self.replayed is None or self.parked.at >= self.replayed.at):
+        if self.parked is not None and (self.redelivered is None or self.parked.at >= self.redelivered.at):
             return DeliveryState.PARKED
-        return DeliveryState.SENT if self.replayed is None else DeliveryState.REPLAYED
+        return DeliveryState.SENT if self.redelivered is None else DeliveryState.REDELIVERED
 
 
 class Entry(NamedTuple):
@@ -82,14 +82,14 @@ class Entry(NamedTuple):
     delivery: Delivery
 
 
-def member_of(recipient: str, notice_id: str, ends_ms: int) -> bytes:
+def member_of(recipient: str, notification_id: str, ends_ms: int) -> bytes:
     """18 bytes: 12 that stand for the notice, 6 for when it ends."""
-    return notice_digest(recipient, notice_id) + ends_ms.to_bytes(_TIME_BYTES, "big")
+    return notification_digest(recipient, notification_id) + ends_ms.to_bytes(_TIME_BYTES, "big")
 
 
 def name_of(member: bytes) -> str:
     """Under which a notice's values lie in their drawers."""
-    return notice_name(member[:_NAME_BYTES])
+    return notification_name(member[:_NAME_BYTES])
 
 
 def ends_of(member: bytes) -> int:
@@ -99,11 +99,11 @@ def ends_of(member: bytes) -> int:
 def project_issued(envelope: RowEnvelope[IssuedRow], offset: int) -> list[Effect]:
     """The notice in its inbox, and among those of its case."""
     row = envelope.data
-    notice = row.notice
+    notice = row.notification
     assert notice is not None
     noticed_ms = instant_ms(notice.at)
     ends = noticed_ms + KEPT_MS
-    member = member_of(notice.recipient, notice.notice_id, ends)
+    member = member_of(notice.recipient, notice.notification_id, ends)
     body = packing.pack(packing.Form.NOTICE, row.shown())
     listed = f"{notice.recipient}/{name_of(member)}"
     return [
@@ -120,10 +120,10 @@ def project_delivered(envelope: RowEnvelope[MarkRow]) -> list[Effect]:
     at_ms = instant_ms(row.at)
     if not 0 < at_ms < 1 << 47:
         return []
-    since = at_ms + KEPT_MS if row.noticed_at is None else instant_ms(row.noticed_at)
-    member = member_of(row.recipient, row.notice_id, max(1, since + KEPT_MS))
+    since = at_ms + KEPT_MS if row.notified_at is None else instant_ms(row.notified_at)
+    member = member_of(row.recipient, row.notification_id, max(1, since + KEPT_MS))
     tail = (row.detail or "").encode() if row.state is DeliveryState.PARKED else b""
-    rank = (row.attempt << 4 | WAYS.index(row.way)) << 32 | crc32(tail)
+    rank = (row.attempt << 4 | WAYS.index(row.channel)) << 32 | crc32(tail)
     slot = SLOTS.index(row.state)
     key = f"u:{row.recipient}"
     marking = mark(bucket_of(row.recipient), key, member, name_of(member), slot, at_ms, rank, tail, ends_of(member))
@@ -132,9 +132,9 @@ def project_delivered(envelope: RowEnvelope[MarkRow]) -> list[Effect]:
 
 def _parked(row: MarkRow, name: str, at_ms: int, ends_ms: int) -> list[Effect]:
     """Among those that an endpoint did not take, or no longer."""
-    if row.endpoint is None:
+    if row.endpoint_id is None:
         return []
-    bucket, key, member = bucket_of(row.recipient), f"p:{row.recipient}", f"{row.endpoint}/{name}"
+    bucket, key, member = bucket_of(row.recipient), f"p:{row.recipient}", f"{row.endpoint_id}/{name}"
     if row.state is DeliveryState.PARKED:
         return [keep(bucket, key, at_ms, member, ends_ms, MOST_PARKED)]
     return [unrank(bucket, key, member)]
@@ -145,10 +145,10 @@ def news(rows: Iterable[IssuedRow | MarkRow]) -> bytes | None:
     addressed: dict[tuple[str, ...], None] = {}
     for row in rows:
         if isinstance(row, IssuedRow):
-            assert row.notice is not None
-            addressed[row.notice.recipient,] = None
-        elif row.state is DeliveryState.REPLAYED:
-            addressed[row.recipient, name_of(member_of(row.recipient, row.notice_id, 0))] = None
+            assert row.notification is not None
+            addressed[row.notification.recipient,] = None
+        elif row.state is DeliveryState.REDELIVERED:
+            addressed[row.recipient, name_of(member_of(row.recipient, row.notification_id, 0))] = None
     return orjson.dumps(list(addressed)) if addressed else None
 
 
@@ -166,8 +166,8 @@ def delivery_of(raw: bytes | None) -> Delivery:
     """What became of it, as it lies there; nothing when no mark has come."""
     if raw is None:
         return Delivery()
-    received, acknowledged, parked, replayed = (_reached(raw, slot) for slot in range(len(SLOTS)))
-    return Delivery(received, acknowledged, parked, replayed, raw[_SLOT_BYTES * len(SLOTS) :].decode() or None)
+    received, acknowledged, parked, redelivered = (_reached(raw, slot) for slot in range(len(SLOTS)))
+    return Delivery(received, acknowledged, parked, redelivered, raw[_SLOT_BYTES * len(SLOTS) :].decode() or None)
 
 
 def _reached(raw: bytes, number: int) -> Reached | None:
@@ -234,10 +234,10 @@ class InboxViews:
         read = WholeRead(self._redis, atomic=True)
         _ask_notice(read, bucket, name)
         entry = _entry(-1, *await read.answer())
-        if entry is None or entry.issued.notice.recipient != recipient:
+        if entry is None or entry.issued.notification.recipient != recipient:
             return None
-        notice = entry.issued.notice
-        member = member_of(recipient, notice.notice_id, instant_ms(notice.at) + KEPT_MS)
+        notice = entry.issued.notification
+        member = member_of(recipient, notice.notification_id, instant_ms(notice.at) + KEPT_MS)
         place = await self._redis.zscore(PROJECT.key(bucket, "i", recipient), member)
         return None if place is None else entry._replace(offset=int(place))
 

@@ -1,4 +1,4 @@
-"""What `oversee` keeps and what the views show of it: one record each of an assessment, measure, data request, campaign.
+"""What `oversee` keeps and what the views show of it: one record each of an appraisal, measure, data request, campaign.
 
 oversee:  k:<about>  a record and its revision, in a drawer like a case
 project:  o:<about>  the same, for readers; `overseen` are the names of those that are listed; a:<id> the outcome of a request
@@ -28,7 +28,7 @@ from stream_processors.state.store import RedisLike
 from stream_processors.views.reading import WholeRead, live_value
 from stream_processors.views.scorecards import tallies
 
-LISTED = frozenset({"assessment", "supervision", "data"})
+LISTED = frozenset({"appraisal", "supervision", "data"})
 """Types of record that are read as lists. Campaigns are not, because there may be many."""
 _NAMES = "overseen"
 _NOTHING = msgspec.Raw(b"null")
@@ -42,14 +42,14 @@ class OverseenRow(Row):
     outcome: ActionOutcome
     at: Utc
     actor: str
-    why: str | None = None
+    detail: str | None = None
     problem: str | None = None
     revision: int | None = None
-    assessment: msgspec.Raw = _NOTHING
+    appraisal: msgspec.Raw = _NOTHING
     supervision: msgspec.Raw = _NOTHING
     data: msgspec.Raw = _NOTHING
     campaign: msgspec.Raw = _NOTHING
-    counted: CountedRow | None = None
+    figure_changes: CountedRow | None = None
 
     @property
     def record_json(self) -> bytes | None:
@@ -58,7 +58,7 @@ class OverseenRow(Row):
 
     def answer(self) -> bytes:
         """The change without its record, for whoever asked (an OversightChange again)."""
-        names = ("action_id", "about", "outcome", "at", "actor", "why", "problem", "revision")
+        names = ("action_id", "about", "outcome", "at", "actor", "detail", "problem", "revision")
         return orjson.dumps({name: getattr(self, name) for name in names}, option=orjson.OPT_UTC_Z)
 
 
@@ -78,10 +78,10 @@ def project_overseen(envelope: RowEnvelope[OverseenRow]) -> list[Effect]:
     """The record for its readers; the outcome for who waits for it; what it changed of the scorecards."""
     change, raw, at_ms = envelope.data, envelope.data.record_json, instant_ms(envelope.data.at)
     effects: list[Effect] = []
-    if change.action_id and change.outcome is not ActionOutcome.ECHO:
+    if change.action_id and change.outcome is not ActionOutcome.REDELIVERY:
         effects.append(put(bucket_of(change.action_id), f"a:{change.action_id}", change.answer(), at_ms + DAY_MS))
-    if change.counted is not None:
-        effects += tallies(change_leaves(cast("CountedFigures", change.counted)))
+    if change.figure_changes is not None:
+        effects += tallies(change_leaves(cast("CountedFigures", change.figure_changes)))
     if raw is not None and change.about is not None and change.revision is not None:
         bucket = bucket_of(change.about)
         until_ms = at_ms + APPRAISAL_CHANGES.retention_days * DAY_MS
@@ -100,7 +100,7 @@ class OversightViews:
     _redis: RedisLike
 
     async def overseen(self, about: str) -> Record | None:
-        """An assessment, measure, data request or campaign."""
+        """An appraisal, measure, data request or campaign."""
         return next(iter(await self._records([about])), None)
 
     async def all_overseen(self, part: str) -> list[Record]:

@@ -35,8 +35,7 @@ class Receipt(Stored):
     """What became of a signal: `outcome` assessed, resend (then `of` is the signal it repeats) or retracted, and where it went.
 
     `reasons` are those that rest on the signal alone: they are all that its sender may read; of a lead of organized crime
-    `severity` follows from them. `version` is the one that counts, or
-    was the last to.
+    `severity` follows from them. `version` is the one that counts, or was the last to.
     """
 
     signal_id: str
@@ -57,7 +56,7 @@ class Receipt(Stored):
 
 
 class Withdrawal(Stored):
-    """A signal's newest retraction or correction: versions below `below` are dead."""
+    """A signal's newest retraction or correction: versions below `below_version` are dead."""
 
     institution: str
     below: int
@@ -74,11 +73,11 @@ def project_assessed(envelope: RowEnvelope[ReceiptRow]) -> list[Effect]:
     if fact.signal_id is None:
         return effects
     bucket, until = bucket_of(fact.signal_id), fact.cases_until_ms
-    if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED):
+    if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT, AssessOutcome.RETRACTED):
         name = name_of(fact.signal_id, fact.version)
         effects.append(put(bucket, f"r:{name}", receipt_json(fact, envelope.time), until))
     if fact.outcome in (AssessOutcome.RETRACTION, AssessOutcome.CORRECTION):
-        effects.append(put_newer(bucket, f"x:{fact.signal_id}", fact.below, withdrawal_json(fact), until))
+        effects.append(put_newer(bucket, f"x:{fact.signal_id}", fact.below_version, withdrawal_json(fact), until))
     return effects + index_effects(fact)
 
 
@@ -94,8 +93,8 @@ def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
     }
     if fact.version > 1:
         raw["version"] = fact.version
-    if fact.of:
-        raw["of"] = fact.of
+    if fact.duplicate_of:
+        raw["duplicate_of"] = fact.duplicate_of
     elif fact.outcome is AssessOutcome.ASSESSED:
         raw |= {"score": fact.score, "severity": fact.sender_severity or fact.severity, "policy": fact.policy}
         if reasons := [_reason(reason) for reason in fact.reasons if is_own(reason.rule)]:
@@ -116,7 +115,7 @@ def _reason(reason: ReasonRow) -> dict[str, object]:
 
 
 def withdrawal_json(fact: ReceiptRow) -> bytes:
-    raw = {"institution": fact.institution, "below": fact.below, "at": fact.accepted_at}
+    raw = {"institution": fact.institution, "below_version": fact.below_version, "at": fact.accepted_at}
     return orjson.dumps(raw, option=orjson.OPT_UTC_Z)
 
 

@@ -69,19 +69,19 @@ class WebhookViews(InboxViews):
         """With where they stand in the log. One that no inbox shows any more is left out."""
         read = WholeRead(self._redis)
         for entry in entries:
-            notice = entry.issued.notice
-            member = member_of(notice.recipient, notice.notice_id, instant_ms(notice.at) + KEPT_MS)
+            notice = entry.issued.notification
+            member = member_of(notice.recipient, notice.notification_id, instant_ms(notice.at) + KEPT_MS)
             read.of(bucket).zscore(PROJECT.key(bucket, "i", notice.recipient), member)
         places = await read.answer()
         return [entry._replace(offset=int(at)) for entry, at in zip(entries, places, strict=True) if at is not None]
 
 
 def _name(entry: Entry) -> str:
-    notice = entry.issued.notice
-    return name_of(member_of(notice.recipient, notice.notice_id, 0))
+    notice = entry.issued.notification
+    return name_of(member_of(notice.recipient, notice.notification_id, 0))
 
 
 def _still_parked(entry: Entry, at_ms: int) -> bool:
     """Whether nothing has come since that makes it another thing: it was acknowledged, or asked for once more."""
-    again = entry.delivery.replayed
+    again = entry.delivery.redelivered
     return entry.delivery.acknowledged is None and (again is None or again.at <= from_ms(at_ms))

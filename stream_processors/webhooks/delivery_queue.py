@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas.common import from_ms, instant_ms
-from schemas.notices import NoticeKind
+from schemas.notices import NotificationKind
 from schemas.notifications.delivery import NOTICE_KEPT, DeliveryMark, DeliveryState
 from schemas.notifications.webhook import Endpoints, WebhookEndpoint
 from stream_processors.webhooks import delivery_state as schedule
@@ -31,7 +31,7 @@ class Item:
     `again`: somebody asked for it once more. `body` and `kind` are None until it is read (again) from the log."""
 
     name: str
-    notice_id: str
+    notification_id: str
     place: int
     marked: int
     begun_ms: int
@@ -115,7 +115,7 @@ class Lane:
 
     def is_first(self, message: WebhookMessage) -> bool:
         """False for what was issued before, of the kind that is issued again and again."""
-        if message.kind != NoticeKind.IMITATED:
+        if message.kind != NotificationKind.IMPERSONATION:
             return True
         was_issued = message.name in self.once
         self.once.add(message.name)
@@ -192,18 +192,25 @@ class Lanes:
             if lane.since_ms <= at_ms and lane.endpoint.takes(message.kind) and lane.is_first(message):
                 lane.put(
                     Item(
-                        message.name, message.notice_id, place, self.marks, at_ms, message.noticed_ms, message.kind, message.body
+                        message.name,
+                        message.notification_id,
+                        place,
+                        self.marks,
+                        at_ms,
+                        message.noticed_ms,
+                        message.kind,
+                        message.body,
                     )
                 )
 
     def marked(self, mark: DeliveryMark, place: int, at_ms: int) -> bool:
         """A mark is in the log. False when it asks for a notice without saying where that is."""
-        name, is_placed = id_of(mark.recipient, mark.notice_id), True
+        name, is_placed = id_of(mark.recipient, mark.notification_id), True
         for endpoint_id, lane in self._lanes.get(mark.recipient, {}).items():
-            own = mark.endpoint in (None, endpoint_id)
-            if mark.state is DeliveryState.ACKNOWLEDGED or (mark.way == "webhook" and own and mark.state in _ENDS):
+            own = mark.endpoint_id in (None, endpoint_id)
+            if mark.state is DeliveryState.ACKNOWLEDGED or (mark.channel == "webhook" and own and mark.state in _ENDS):
                 lane.take(name)
-            elif mark.state is DeliveryState.REPLAYED and own:
+            elif mark.state is DeliveryState.REDELIVERED and own:
                 is_placed = self._again(lane, mark, name, place, at_ms) and is_placed
         self.marks = place + 1
         return is_placed
@@ -215,10 +222,10 @@ class Lanes:
             if lane.trying is not None and lane.trying.message_id == name and not lane.at_work:
                 lane.trying = None
             return True
-        if mark.place is None:
+        if mark.notification_offset is None:
             return False
-        noticed_ms = at_ms if mark.noticed_at is None else instant_ms(mark.noticed_at)
-        lane.put(Item(name, mark.notice_id, mark.place, place, at_ms, noticed_ms, again=True))
+        noticed_ms = at_ms if mark.notified_at is None else instant_ms(mark.notified_at)
+        lane.put(Item(name, mark.notification_id, mark.notification_offset, place, at_ms, noticed_ms, again=True))
         return True
 
     def lowest(self, issued: int, marks: int) -> tuple[int, int]:

@@ -24,14 +24,14 @@ from stream_processors.webhooks.responses import Answer, CallOutcome
 class State(StrEnum):
     """SENT: on its way for the first time. RECEIVED: the endpoint took it. ACKNOWLEDGED: the institution says that it has it,
     by whatever way. RETRYING: an attempt failed, another one comes. PARKED: given up, a person must look (the dead letters).
-    REPLAYED: on its way again because a person asked."""
+    REDELIVERED: on its way again because a person asked."""
 
     SENT = "sent"
     RECEIVED = "received"
     ACKNOWLEDGED = "acknowledged"
     RETRYING = "retrying"
     PARKED = "parked"
-    REPLAYED = "replayed"
+    REDELIVERED = "redelivered"
 
 
 class Request(StrEnum):
@@ -42,7 +42,7 @@ class Request(StrEnum):
 
 
 Event = CallOutcome | Request
-UNDER_WAY = (State.SENT, State.RETRYING, State.REPLAYED)
+UNDER_WAY = (State.SENT, State.RETRYING, State.REDELIVERED)
 
 
 class Delivery(Stored):
@@ -105,7 +105,7 @@ def _acknowledge(step: DeliveryStep) -> dict[str, Any]:
 
 def _replay(step: DeliveryStep) -> dict[str, Any]:
     begun = {"round_at": step.now, "next_at": step.now, "round_from": step.delivery.attempts}
-    return {**begun, "state": State.REPLAYED, "replays": step.delivery.replays + 1}
+    return {**begun, "state": State.REDELIVERED, "replays": step.delivery.replays + 1}
 
 
 def _ignore(step: DeliveryStep) -> dict[str, Any]:
@@ -129,7 +129,7 @@ _ROWS: dict[tuple[str, str], Row] = {
     **{(state, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _acknowledge, _PERSON) for state in State},
     (State.ACKNOWLEDGED, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _ignore, _PERSON, is_offered=False),
     **{
-        (state, Request.REPLAY): Row((State.REPLAYED,), _replay, _PERSON)
+        (state, Request.REPLAY): Row((State.REDELIVERED,), _replay, _PERSON)
         for state in (State.RETRYING, State.RECEIVED, State.PARKED)
     },
 }
@@ -172,8 +172,8 @@ def _apply(event: Event, step: DeliveryStep, roles: frozenset[str]) -> Delivery 
 
 
 def wait_s(delivery: Delivery, tries: int, wish_s: float | None, retries: Retries) -> float:
-    """Seconds to the next attempt after `tries` failed ones: between half of the span and the whole of it. An endpoint's wish
-    makes it longer, never shorter, and is spread too, or all that it sent away would come back at once."""
+    """Seconds to the next attempt after `attempt_count` failed ones: between half of the span and the whole of it. An endpoint's
+    wish makes it longer, never shorter, and is spread too, or all that it sent away would come back at once."""
     span = min(retries.longest_s, retries.first_s * 2.0 ** min(tries - 1, 32))
     share = _share(delivery.message_id, delivery.endpoint_id, tries)
     waited = span * (1 + share) / 2

@@ -87,11 +87,11 @@ def url_of(endpoint: WebhookEndpoint, sealer: Sealer) -> str:
 def rotate(
     endpoint: WebhookEndpoint, *, random_bytes: bytes, sealer: Sealer, hooks: Hooks, now: datetime, at_once: bool = False
 ) -> tuple[WebhookEndpoint, str]:
-    """A new secret. The ones before it go on signing for a while, but with `at_once` (somebody else has them)."""
+    """A new secret. The ones before it go on signing for a while, but with `immediately` (somebody else has them)."""
     until = now if at_once else now + timedelta(seconds=hooks.overlap_s)
     retained = tuple(_ending(secret, until) for secret in endpoint.secrets if _live(secret, now) and until > now)
     if len(retained) >= MOST_SECRETS:
-        detail = f"{MOST_SECRETS} secrets are active; wait until the oldest expires, or replace them with `at_once`"
+        detail = f"{MOST_SECRETS} secrets are active; wait until the oldest expires, or replace them with `immediately`"
         raise Refused(INVALID, detail, ())
     text = sign.secret_of(random_bytes)
     secrets = (_sealed(text, endpoint.endpoint_id, sealer, now), *retained)
@@ -107,12 +107,12 @@ def disable(endpoint: WebhookEndpoint, why: str, now: datetime) -> WebhookEndpoi
     """Nothing is sent there any more: it answered 410, or somebody said so. The first reason stays."""
     if endpoint.disabled_at is not None:
         return endpoint
-    return endpoint.model_copy(update={"disabled_at": now, "disabled_why": why[:300], "changed_at": now})
+    return endpoint.model_copy(update={"disabled_at": now, "disabled_reason": why[:300], "changed_at": now})
 
 
 def enable(endpoint: WebhookEndpoint, now: datetime) -> WebhookEndpoint:
     """Messages go there again."""
-    return endpoint.model_copy(update={"disabled_at": None, "disabled_why": None, "changed_at": now})
+    return endpoint.model_copy(update={"disabled_at": None, "disabled_reason": None, "changed_at": now})
 
 
 def _context(endpoint_id: str) -> str:
@@ -120,13 +120,13 @@ def _context(endpoint_id: str) -> str:
 
 
 def _sealed(text: str, endpoint_id: str, sealer: Sealer, now: datetime) -> Secret:
-    return Secret.trusted(sealed=sealer.seal(text, _context(endpoint_id)), since=now)
+    return Secret.trusted(sealed=sealer.seal(text, _context(endpoint_id)), valid_from=now)
 
 
 def _live(secret: Secret, now: datetime) -> bool:
-    return secret.until is None or now < secret.until
+    return secret.valid_until is None or now < secret.valid_until
 
 
 def _ending(secret: Secret, until: datetime) -> Secret:
     """A secret that is being replaced already does not live longer because it is replaced again."""
-    return secret.model_copy(update={"until": until if secret.until is None else min(secret.until, until)})
+    return secret.model_copy(update={"valid_until": until if secret.valid_until is None else min(secret.valid_until, until)})

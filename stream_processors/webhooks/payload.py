@@ -16,17 +16,17 @@ import msgspec
 
 from schemas.codec import RowEnvelope, decode, dump
 from schemas.common import instant_ms
-from schemas.notices import Notice, NoticeKind, told
-from schemas.notifications.delivery import notice_digest, notice_name
-from schemas.notifications.webhook import HookMessage, HookNotice, kind_of
+from schemas.notices import Notification, NotificationKind, told
+from schemas.notifications.delivery import notification_digest, notification_name
+from schemas.notifications.webhook import HookMessage, HookNotification, kind_of
 from schemas.topics import NOTIFICATIONS
 
 PREFIX = "msg_"
-CODES = frozenset({"clock", "currency", "fields", "kind", "outcome", "reason", "region", "roles", "state", "subject_kind"})
-IDS = frozenset({"about", "of", "recipient"})
-TIMES = frozenset({"answer_by", "day", "due_at", "notice_until", "until"})
-NUMBERS = frozenset({"amount_minor", "missed", "run", "tries"})
-POLICY_WORDS = {"basis": NoticeKind.CLOCK, "label": NoticeKind.IMITATED}
+CODES = frozenset({"deadline", "currency", "fields", "kind", "outcome", "reason", "region", "roles", "state", "subject_kind"})
+IDS = frozenset({"about", "related_order_id", "recipient"})
+TIMES = frozenset({"answer_by", "day", "due_at", "public_notice_until", "until"})
+NUMBERS = frozenset({"amount_minor", "missed_deadlines", "run", "attempt_count"})
+POLICY_WORDS = {"basis": NotificationKind.DEADLINE, "label": NotificationKind.IMPERSONATION}
 """Name of a value -> the only kind of notice in which the operator's policy wrote it. The basis of an order may be an officer's
 own words, so it is in no call."""
 CARRIED = CODES | IDS | TIMES | NUMBERS
@@ -37,24 +37,24 @@ class _OrderRow(msgspec.Struct):
     kind: str
 
 
-class _NoticeRow(msgspec.Struct):
-    """A view of Notice: its sentence, never its subject."""
+class _NotificationRow(msgspec.Struct):
+    """A view of Notification: its sentence, never its subject."""
 
-    notice_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    notification_id: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
     recipient: str
     kind: str
     case_id: str
-    says: str
+    template: str
     at: Annotated[datetime, msgspec.Meta(tz=True)]
     order_id: str | None = None
-    task_id: str | None = None
+    dissuasion_id: str | None = None
     data: dict[str, int | str] = {}
 
 
 class TellingRow(msgspec.Struct):
     """A view of Issued for what is called out of it."""
 
-    notice: _NoticeRow
+    notification: _NotificationRow
     order: _OrderRow | None = None
 
 
@@ -63,38 +63,40 @@ class WebhookMessage(NamedTuple):
 
     name: str
     kind: str
-    notice_id: str
+    notification_id: str
     noticed_ms: int
     body: bytes
     origin: str | None = None
 
 
-def id_of(recipient: str, notice_id: str) -> str:
+def id_of(recipient: str, notification_id: str) -> str:
     """The webhook-id: what a receiver knows a repeated message by."""
-    return PREFIX + notice_name(notice_digest(recipient, notice_id))
+    return PREFIX + notification_name(notification_digest(recipient, notification_id))
 
 
 def message_of(value: bytes | None, recipient: str) -> WebhookMessage:
     """Of a record of `notifications.issued.v1` under this key. ValueError when it is none, or another's."""
     envelope: RowEnvelope[TellingRow] = decode(NOTIFICATIONS, value, TellingRow)
-    row, order = envelope.data.notice, envelope.data.order
+    row, order = envelope.data.notification, envelope.data.order
     if row.recipient != recipient:
         raise ValueError("the notice belongs to another recipient than the key of the record")
     kind = kind_of(row.kind, order.kind if order else None)
     data = {name: value for name, value in row.data.items() if name in CARRIED or POLICY_WORDS.get(name) == row.kind}
-    text = told(Notice.trusted(says=row.says, data=data))
-    notice = HookNotice.trusted(
-        notice_id=row.notice_id,
+    text = told(Notification.trusted(template=row.template, data=data))
+    notice = HookNotification.trusted(
+        notification_id=row.notification_id,
         kind=row.kind,
-        says=row.says,
+        template=row.template,
         zh=text.zh,
         en=text.en,
         at=row.at,
         case_id=row.case_id,
         order_id=row.order_id,
-        task_id=row.task_id,
+        dissuasion_id=row.dissuasion_id,
         data=data,
-        link=f"/v1/inbox/{quote(row.notice_id)}",
+        link=f"/v1/inbox/{quote(row.notification_id)}",
     )
     body = dump(HookMessage.trusted(type=kind, timestamp=row.at, data=notice))
-    return WebhookMessage(id_of(recipient, row.notice_id), kind, row.notice_id, instant_ms(row.at), body, envelope.origin)
+    return WebhookMessage(
+        id_of(recipient, row.notification_id), kind, row.notification_id, instant_ms(row.at), body, envelope.origin
+    )

@@ -52,7 +52,7 @@ class Limits(Strict):
 
 
 class Retries(Strict):
-    """When it is tried again: `first_s` doubles up to `longest_s`. After `attempts`, or `give_up_s` after the first one, the
+    """When it is tried again: `first_s` doubles up to `max_s`. After `attempts`, or `give_up_s` after the first one, the
     delivery is parked. An endpoint's own Retry-After counts up to `longest_wish_s`."""
 
     first_s: float = Field(default=2.0, gt=0, le=3600)

@@ -28,7 +28,7 @@ IDLE_S = 5.0
 SETTLES_S = 45.0
 """From the facts being written to the first that is due: track starts meanwhile."""
 MANY = 4
-"""Clocks of a case that has several."""
+"""Deadlines of a case that has several."""
 BARE = "a bare timer and stage"
 LATEST = {"asked": AtMost(100), "fired": AtMost(100)}
 ALL = {"asked": AtMost(100), "fired": AtMost(100)}
@@ -71,7 +71,7 @@ def _steady(setting: Setting, stack: Stack, level: int) -> list[Row]:
     bare = _bare_due(stack, count, RATE) if highest else {}
     what = f"{RATE} due/s, {level} open"
     rows: list[Row] = [Figure("clocks", f"a tick, {what}", "ms", [told["tick_ms"]])]
-    for name, said in (("asked", "due to CLOCK_DUE in the log"), ("fired", "due to fired by track")):
+    for name, said in (("asked", "due to DEADLINE_DUE in the log"), ("fired", "due to fired by track")):
         rows.append(Figure("clocks", f"{said}, {what}, p99", "ms", [told[f"{name}_p99"]]))
         absolute = AtMost(1000) if highest else None
         latest = Figure("clocks", f"{said}, {what}, latest", "ms", [told[f"{name}_most"]], absolute=absolute)

@@ -19,7 +19,7 @@ import uvloop
 from schemas.cases.case import Action, ActionKind, ActionOutcome, CaseChange, JoinedSignal
 from schemas.codec import RowEnvelope, decode, encode
 from schemas.common import DAY_MS, from_ms
-from schemas.deadlines import Clock, ClockState, ClockStep
+from schemas.deadlines import Deadline, DeadlineState, DeadlineStep
 from schemas.envelope import Origin
 from schemas.policy import Policy
 from schemas.signals.subjects import Subject
@@ -31,7 +31,7 @@ from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.effects import Arg
 from stream_processors.state.keys import TIMEKEEPER
-from stream_processors.state.record_views import ClockedRow, ClockRow, DueRow
+from stream_processors.state.record_views import DeadlineedRow, DeadlineRow, DueRow
 from stream_processors.state.scorecard_views import Row
 from stream_processors.state.store import RedisStore, Write, connect
 from tests.bench.harness import answer, request
@@ -68,9 +68,9 @@ async def opened(settings: Settings, first: int, count: int, clocks: int) -> dic
 def _open(rng: Random, clocks: int) -> DueRow:
     now_ms = time.time_ns() // 1_000_000
     coming = tuple(
-        ClockRow(name, 1, ClockStep.DUE, from_ms(now_ms + rng.randrange(DAY_MS, 30 * DAY_MS))) for name in NAMES[:clocks]
+        DeadlineRow(name, 1, DeadlineStep.DUE, from_ms(now_ms + rng.randrange(DAY_MS, 30 * DAY_MS))) for name in NAMES[:clocks]
     )
-    return DueRow(from_ms(0), ClockedRow(case_id(rng), 1, coming))
+    return DueRow(from_ms(0), DeadlineedRow(case_id(rng), 1, coming))
 
 
 # clocks that fall due
@@ -135,8 +135,15 @@ def _changed(action: Action, policy: Policy, now: datetime, at_ms: int) -> CaseC
     change = decision.decide(action=action, actor="stage:assess", case=None, policy=policy, now=now)
     assert change.case is not None
     at = from_ms(at_ms)
-    clock = Clock.trusted(
-        name="acknowledge", run=1, state=ClockState.OPEN, started_at=now, due_at=at, step=ClockStep.DUE, next_at=at, unit=QUEUE
+    clock = Deadline.trusted(
+        name="acknowledge",
+        run=1,
+        state=DeadlineState.OPEN,
+        started_at=now,
+        due_at=at,
+        step=DeadlineStep.DUE,
+        next_at=at,
+        unit=QUEUE,
     )
     return change.model_copy(update={"case": change.case.model_copy(update={"clocks": (clock,)})})
 
@@ -170,14 +177,14 @@ async def judge(settings: Settings, count: int, first_ms: int, since: dict[str, 
         await asyncio.sleep(1)
         for record in await _new(log, CASE_CHANGES, places[CASE_CHANGES.name]):
             change = decode(CASE_CHANGES, record.value, Told).data
-            if change.kind == ActionKind.CLOCK_DUE and change.outcome == ActionOutcome.APPLIED:
+            if change.kind == ActionKind.DEADLINE_DUE and change.outcome == ActionOutcome.APPLIED:
                 if change.action_id in fired:
                     raise AssertionError(f"{change.action_id} was fired twice")
                 fired[change.action_id] = record.timestamp_ms
         for record in await _new(log, CASE_COMMANDS, places[CASE_COMMANDS.name]):
             envelope = decode(CASE_COMMANDS, record.value, Told)
             due_ms = round(envelope.time.timestamp() * 1000)
-            if envelope.data.kind == ActionKind.CLOCK_DUE and first_ms <= due_ms <= record.timestamp_ms:
+            if envelope.data.kind == ActionKind.DEADLINE_DUE and first_ms <= due_ms <= record.timestamp_ms:
                 asked.setdefault(envelope.data.action_id, (record.timestamp_ms, due_ms))
                 requests[envelope.data.action_id] += 1
     await log.close()

@@ -180,12 +180,27 @@ def _duplicates(redis_url: str, setting: Setting, tools: Mapping[str, Any]) -> l
         for fact in asyncio.run(assessed(redis_url, signals)):
             outcomes[str(fact.signal_id)][fact.outcome] += 1
         sent = Counter((signal.signal_id, one.note) for one, signal in zip(made, signals, strict=True))
-        wanted = {note: [(name, n) for (name, of), n in sent.items() if of == note] for note in ("repeat", "resend")}
+        wanted = {
+            note: [(name, n) for (name, of), n in sent.items() if of == note]
+            for note in ("duplicate_reference", "duplicate_content")
+        }
         news = [name for name, note in sent if note in ("new", "corroboration")]
-        repeats.append(_percent(sum(outcomes[name][AssessOutcome.REPEAT] for name, _ in wanted["repeat"]), wanted["repeat"]))
-        resends.append(_percent(sum(outcomes[name][AssessOutcome.RESEND] for name, _ in wanted["resend"]), wanted["resend"]))
-        more = sum(outcomes[name][AssessOutcome.REPEAT] for name in news) - sum(n for _, n in wanted["repeat"])
-        false.append(more + sum(outcomes[name][AssessOutcome.RESEND] for name in news))
+        repeats.append(
+            _percent(
+                sum(outcomes[name][AssessOutcome.DUPLICATE_REFERENCE] for name, _ in wanted["duplicate_reference"]),
+                wanted["duplicate_reference"],
+            )
+        )
+        resends.append(
+            _percent(
+                sum(outcomes[name][AssessOutcome.DUPLICATE_CONTENT] for name, _ in wanted["duplicate_content"]),
+                wanted["duplicate_content"],
+            )
+        )
+        more = sum(outcomes[name][AssessOutcome.DUPLICATE_REFERENCE] for name in news) - sum(
+            n for _, n in wanted["duplicate_reference"]
+        )
+        false.append(more + sum(outcomes[name][AssessOutcome.DUPLICATE_CONTENT] for name in news))
     return [
         Figure("decisions", "exact repeats found", "%", repeats, AtLeast(100)),
         Figure("decisions", "re-sends found", "%", resends, AtLeast(100)),

@@ -116,7 +116,7 @@ async def main(asked: dict[str, Any]) -> dict[str, float]:
     while planned := list(islice(stream, 50_000)):
         as_batch = asked["lines"] > 1
         messages = batches(planned, token, asked["lines"]) if as_batch else singles(planned, token)
-        accepted, took = await drive(asked["url"], messages * asked.get("repeat", 1), asked["connections"], as_batch)
+        accepted, took = await drive(asked["url"], messages * asked.get("duplicate_reference", 1), asked["connections"], as_batch)
         total, seconds = total + accepted, seconds + took
     return {"accepted": total, "seconds": seconds}
 

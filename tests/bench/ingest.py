@@ -47,7 +47,14 @@ def run(setting: Setting) -> list[Row]:
 
 
 def load(stack: Stack, count: int, lines: int, connections: int, seed: int, url: str, repeat: int = 1) -> float:
-    asked = {"count": count, "lines": lines, "connections": connections, "seed": seed, "fresh": True, "repeat": repeat}
+    asked = {
+        "count": count,
+        "lines": lines,
+        "connections": connections,
+        "seed": seed,
+        "fresh": True,
+        "duplicate_reference": repeat,
+    }
     told = feed(stack, url=url, **asked)
     if told["accepted"] != count * repeat:
         raise RuntimeError(f"{told['accepted']} of {count * repeat} signals were accepted")

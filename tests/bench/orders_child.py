@@ -113,7 +113,7 @@ class Desk:
         change = orders.decide(**given, now=now, ends=lambda at, _: at + timedelta(hours=2))
         notice = next(one for one in change.notices if one.kind == "order")
         order = change.orders[0]
-        one = Issued(notice=notice, order=order, settled=Settled(change=0, action=0))
+        one = Issued(notification=notice, order=order, progress=Settled(change_offset=0, action_offset=0))
         origin = Origin(CASE_CHANGES.name, self._asked["number"] % CASE_CHANGES.partitions, (1 << 32) + n)
         value = encode(NOTIFICATIONS, one, id=f"bench-{n}", source="/deliver", actor="stage:deliver", time=now, origin=origin)
         return notice.recipient.encode(), value
@@ -127,7 +127,7 @@ async def decided(log: KafkaLog, desk: Desk) -> bool:
     await became(log, since, ActionKind.CLAIM, len(claims))
     since = await log.ends(CASE_CHANGES)
     await log.append_keyed(CASE_COMMANDS, [desk.action(10**7)])
-    return bool((await became(log, since, ActionKind.ORDER, 1))[0].notices)
+    return bool((await became(log, since, ActionKind.ORDER, 1))[0].notifications)
 
 
 async def became(log: KafkaLog, since: dict[int, int], kind: ActionKind, count: int) -> list[CaseChange]:
@@ -186,7 +186,7 @@ async def appended(log: KafkaLog, topic: Topic, since: dict[int, int]) -> dict[s
 
 def _ordered(data: Any) -> str | None:
     if isinstance(data, Issued):
-        return data.order.order_id if data.order is not None and data.notice.kind == "order" else None
+        return data.order.order_id if data.order is not None and data.notification.kind == "order" else None
     return data.order.order_id if data.kind is ActionKind.ORDER and data.order is not None else None
 
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from deploy.demo.generate import generate
 from schemas.cases.case import Action, ActionKind, Disposition
 from schemas.codec import decode, encode
-from schemas.deadlines import ClockStep, Due
+from schemas.deadlines import DeadlineStep, Due
 from schemas.measures import Channel, Measure, MeasureKind, Reaction
 from schemas.orders.kinds import OrderKind
 from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind, Verify, VerifyField
@@ -85,8 +85,8 @@ def loop(found: Iterable[Action], count: int, seed: int) -> Iterator[Keyed]:
             currency="CNY",
         )
         warned = {"kind": MeasureKind.WARNED, "channel": Channel.CALL, "reaction": Reaction.HESITATED}
-        measure = Measure(measure_id=name, institution=signal.institution, done_at=at, at=at, **warned)
-        due = Due(clock="acknowledge", run=1, step=ClockStep.DUE)
+        measure = Measure(measure_id=name, institution=signal.institution, done_at=at, recorded_at=at, **warned)
+        due = Due(deadline="acknowledge", run=1, step=DeadlineStep.DUE)
         ended = Disposition.FALSE_POSITIVE if rng.random() < 0.5 else Disposition.CONFIRMED
         last = {"kind": ActionKind.DISPOSE, "disposition": ended} if rng.random() < 0.2 else {"kind": ActionKind.RELEASE}
         executed = {"amount_minor": 50_000, "done_at": at}
@@ -94,9 +94,9 @@ def loop(found: Iterable[Action], count: int, seed: int) -> Iterator[Keyed]:
             (officer, {"kind": ActionKind.CLAIM}),
             (bank, {"kind": ActionKind.MEASURE, "measure": measure}),
             (officer, {"kind": ActionKind.ORDER, "order": _event(name, "issue", draft=draft)}),
-            (bank, {"kind": ActionKind.ORDER, "order": _event(name, "verify", verified=tuple(VerifyField))}),
+            (bank, {"kind": ActionKind.ORDER, "order": _event(name, "verify", verified_fields=tuple(VerifyField))}),
             (bank, {"kind": ActionKind.ORDER, "order": _event(name, "execute", **executed)}),
-            ("stage:timekeeper", {"kind": ActionKind.CLOCK_DUE, "due": due}),
+            ("stage:timekeeper", {"kind": ActionKind.DEADLINE_DUE, "due": due}),
             (officer, last),
         )
         for step, (actor, members) in enumerate(steps):
@@ -130,7 +130,7 @@ def moves(found: Iterable[Action], count: int, seed: int) -> Iterator[Keyed]:
                 kind=kind,
                 queue=queue,
                 officer=who,
-                to=other if kind is ActionKind.HAND_OVER else None,
+                to_officer=other if kind is ActionKind.HAND_OVER else None,
                 disposition=Disposition.CONFIRMED if kind is ActionKind.DISPOSE else None,
             )
             name, now = action.action_id, datetime.now(UTC)

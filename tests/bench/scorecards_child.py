@@ -28,9 +28,9 @@ from stream_processors.state.effects import Arg, Effect
 from stream_processors.state.keys import FOLDS, PROJECT
 from stream_processors.state.record_views import ChangeRow, ReceiptRow
 from stream_processors.state.scorecard_views import (
-    ClockFiguresRow,
     CoreRow,
     CountedRow,
+    DeadlineFiguresRow,
     FiguresRow,
     MeasureFiguresRow,
     OrderFiguresRow,
@@ -71,7 +71,9 @@ class Drawn:
         return timedelta(seconds=self._rng.lognormvariate(0, 1) * typical_s)
 
     def _signal(self, who: str, at: datetime) -> list[Effect]:
-        outcome = self._rng.choices((AssessOutcome.ASSESSED, AssessOutcome.REPEAT, AssessOutcome.CONFLICT), (94, 5, 1))[0]
+        outcome = self._rng.choices(
+            (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_REFERENCE, AssessOutcome.CONFLICT), (94, 5, 1)
+        )[0]
         kind = SignalKind.TELECOM_FRAUD if self._rng.random() < 0.9 else SignalKind.ILLEGAL_FINANCE
         self.reports += outcome is AssessOutcome.ASSESSED
         row = ReceiptRow(outcome, at, institution=who, kind=kind, occurred_at=at - self._took(900))
@@ -85,13 +87,13 @@ class Drawn:
             was = CoreRow(unit=unit, opened_at=at)
             how = self._rng.choices(("confirmed", "false_positive", "insufficient"), (6, 1, 2))[0]
             done = CoreRow(unit=unit, opened_at=at, disposed_at=at + self._took(40_000), disposition=how, institutions=(who,))
-            before, after = FiguresRow(core=was), FiguresRow(core=done)
+            before, after = FiguresRow(case=was), FiguresRow(case=done)
         elif drawn < 0.7:
             name, limit_s = self._rng.choice((("report", 3600), ("warn", 600), ("block", 1800), ("acknowledge", 900)))
             due, took = at + timedelta(seconds=limit_s), self._took(limit_s / 2)
             party = unit if name == "acknowledge" else who
             state = "fired" if self._rng.random() < 0.03 else "stopped"
-            after = FiguresRow(clocks=(ClockFiguresRow(name, party, state, at, due, at + took, at + took > due),))
+            after = FiguresRow(deadlines=(DeadlineFiguresRow(name, party, state, at, due, at + took, at + took > due),))
         elif drawn < 0.9:
             executed, minor = at + self._took(600), self._rng.randrange(10**8)
             one = OrderFiguresRow("stop_payment", who, "executed", at, executed, held_minor=minor, currency="CNY")
@@ -100,7 +102,7 @@ class Drawn:
             kind, minor = self._rng.choice(("warned", "blocked")), self._rng.randrange(10**7)
             after = FiguresRow(measures=(MeasureFiguresRow(who, kind, at, minor, "CNY"),))
         change = ChangeRow(
-            None, None, ActionKind.JOIN, ActionOutcome.APPLIED, at, "stage:bench", counted=CountedRow(before, after)
+            None, None, ActionKind.JOIN, ActionOutcome.APPLIED, at, "stage:bench", figure_changes=CountedRow(before, after)
         )
         return project_changed(RowEnvelope("", at, "stage:bench", change))
 

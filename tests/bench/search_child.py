@@ -74,7 +74,7 @@ def case_of(number: int, tokenizer: Tokenizer, sealer: AesGcmSealer) -> Case:
     )  # fmt: skip
     return Case.trusted(
         case_id=case_id(QUEUE, token), queue=QUEUE, revision=1, status=CaseStatus.OPEN, opened_at=now, changed_at=now,
-        primary=subject, primary_signal_id=f"sig-{number}", score=60, severity="high", kinds=(SignalKind.TELECOM_FRAUD,),
+        primary_subject=subject, primary_signal_id=f"sig-{number}", score=60, severity="high", kinds=(SignalKind.TELECOM_FRAUD,),
         institutions=("bank-001",), signal_count=20, amount_minor={"CNY": 20}, signals=(signal,) * 20,
         tally=Tally.trusted(scores={"60": 20}, institutions={"bank-001": 20}, kinds={"telecom_fraud": 20}),
     )  # fmt: skip
@@ -132,7 +132,7 @@ async def searched(url: str, token: str, count: int, seen: range, seed: int) -> 
             else:
                 wanted = account(rng.choice(seen))
                 took_ms, found = await search(connection, token, "account", wanted)
-                if [case["primary"]["value"] for case in found] != [wanted]:
+                if [case["primary_subject"]["value"] for case in found] != [wanted]:
                     raise RuntimeError(f"the case of {wanted} was not found")
             alone.append(took_ms)
 

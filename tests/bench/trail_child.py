@@ -73,8 +73,8 @@ class Town:
         primary = next(one for one in signals[0].subjects if one.token == token)
         return Case.trusted(
             case_id=case_id(QUEUE, token if opens else f"{name}-out"), queue=QUEUE, revision=1, status=CaseStatus.OPEN,
-            opened_at=now, changed_at=now, primary=primary, primary_signal_id=signals[0].signal_id, score=60, severity="high",
-            kinds=(SignalKind.TELECOM_FRAUD,), institutions=("bank-001",), signal_count=len(signals),
+            opened_at=now, changed_at=now, primary_subject=primary, primary_signal_id=signals[0].signal_id, score=60,
+            severity="high", kinds=(SignalKind.TELECOM_FRAUD,), institutions=("bank-001",), signal_count=len(signals),
             amount_minor={"CNY": LOSS}, signals=signals, tally=EMPTY,
         )  # fmt: skip
 
@@ -94,7 +94,7 @@ class Town:
     def _subject(self, name: str, number: int, role: Any, part: Any) -> Subject:
         token = self.tokenizer.token("account", account(number))
         return Subject(
-            kind="account", role=role, part=part, token=token, sealed=self.sealer.seal(account(number), f"{name}/{token}")
+            kind="account", role=role, event_role=part, token=token, sealed=self.sealer.seal(account(number), f"{name}/{token}")
         )
 
 
@@ -113,7 +113,7 @@ async def asked_for(url: str, token: str, town: Town, chains: int, count: int, s
         connection, rng = await Connection(url).open(), Random(seed * 10 + number)
         for _ in range(count // 2):
             began = time.perf_counter()
-            path = f"/v1/cases/{town.first(rng.randrange(chains))}/trail"
+            path = f"/v1/cases/{town.first(rng.randrange(chains))}/money-trail"
             head = f"GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n"
             status, body = await connection.ask(head.encode())
             took = time.perf_counter() - began

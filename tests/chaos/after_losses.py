@@ -24,7 +24,7 @@ from schemas.topics import CASE_CHANGES, CASE_COMMANDS, SUBMITTED
 from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.log import Record
 
-HOLDING = (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED)
+HOLDING = (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT, AssessOutcome.RETRACTED)
 """Of a fact that decides on a version of a signal, and holds its reference."""
 _NAME = re.compile(r"sig-[\w-]{22}(?:/\d+)?")
 _Place = tuple[int, int]
@@ -76,7 +76,7 @@ def read_traces(commands: Iterable[Record], changes: Iterable[Record]) -> Iterat
     for record in changes:
         with contextlib.suppress(ValueError, KeyError):
             change = orjson.loads(record.value or b"")["data"]
-            if change["outcome"] == "applied" and not change.get("follows"):
+            if change["outcome"] == "applied" and not change.get("follow_ups"):
                 source_of = source_of_join(change.get("origin"))
                 yield from _trace(change, None if source_of is None else source_of[:2])
 
@@ -102,7 +102,7 @@ def find_half_lost(changes: Iterable[Record], generations: Generations) -> dict[
     """By case. What counts is a change that stood when the loss was recovered, of a cause that was lost and that no change asks
     for any more. Whatever was decided since then is not excused."""
     counting = list(_counting(changes))
-    asked = {(sent["case_id"], sent["action_id"]) for _, change in counting for sent in change.get("follows") or ()}
+    asked = {(sent["case_id"], sent["action_id"]) for _, change in counting for sent in change.get("follow_ups") or ()}
     before: dict[str, dict[str, Any]] = defaultdict(dict)
     counts: Counter[str] = Counter()
     names: dict[str, set[str]] = defaultdict(set)

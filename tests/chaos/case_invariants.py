@@ -34,7 +34,7 @@ class LoopFound:
 
 
 async def happened_of(settings: Settings) -> Happened:
-    """All of the loop's log. Clocks go on falling due meanwhile: where a topic ends is looked up before that of what it
+    """All of the loop's log. Deadlines go on falling due meanwhile: where a topic ends is looked up before that of what it
     follows from, so that no effect is read without its cause."""
     log, happened = KafkaLog(settings, "liandong-check-loop"), Happened(AesGcmSealer(settings.keyring()).unseal)
     await log.open()
@@ -72,9 +72,9 @@ def read_inboxes(url: str, mint: Callable[..., str], book: Bookkeeper, recipient
                 time.sleep(0.2)
                 continue
             book.read(recipient, told.said["items"], last=True)
-            if not told.said["items"] or not told.said["more"]:
+            if not told.said["items"] or not told.said["has_more"]:
                 break
-            cursor = {"after": told.said["next"]}
+            cursor = {"after": told.said["next_cursor"]}
 
 
 def check_loop(book_path: Path, happened: Happened, until_ms: int) -> LoopFound:
@@ -89,7 +89,7 @@ def check_loop(book_path: Path, happened: Happened, until_ms: int) -> LoopFound:
         "tries": sum(one.tries for one in book.asks),
         "refused": sum(400 <= one.status < 500 for one in book.asks),
         "applied": sum(happened.effects.values()),
-        "echoes of actions": happened.outcomes["echo"],
+        "echoes of actions": happened.outcomes["redelivery"],
         "moments": len(happened.moments),
         "notices": len(happened.notices),
         "notices read on": sum(map(len, book.read.values())),

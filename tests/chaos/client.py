@@ -85,7 +85,7 @@ class Person:
         self._book.told(key, told.status, told.said)
         if told.done and self._rng.random() < AGAIN:
             again = self._sent("POST", who, path, key, body)
-            names = ("measure_id",) if "measure_id" in told.said else ("case_id", "order_id", "task_id")
+            names = ("measure_id",) if "measure_id" in told.said else ("case_id", "order_id", "dissuasion_id")
             if again.done and any(again.said.get(name) != told.said.get(name) for name in names):
                 raise AssertionError(f"{who} was answered {told.said} for {path}, and {again.said} for the same again")
         return told
@@ -99,7 +99,7 @@ class Person:
             self._book.trying(key)
             told = self._sent("POST", who, path, key, body)
             lost = told.status == 404 and time.monotonic() < lost_until
-            if not (lost or told.status in NOT_YET or told.problem == "in-flight"):
+            if not (lost or told.status in NOT_YET or told.problem == "request-in-progress"):
                 return told
             time.sleep(PAUSE_S)
 

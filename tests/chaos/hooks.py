@@ -84,7 +84,7 @@ class Hooks:
             self._until_told("DELETE", who, one, gone=True)
             del self.listed[who]
         elif draw < 0.5:
-            self._until_told("POST", who, f"{one}/rotate", {"at_once": True})
+            self._until_told("POST", who, f"{one}/rotate", {"immediately": True})
         else:
             move, after = ("pause", "off") if state == "on" and draw < 0.7 else ("resume", "on")
             self._until_told("POST", who, f"{one}/{move}", {})
@@ -104,7 +104,7 @@ class Hooks:
         one = f"{PLACE}/{self.listed[who][0]}"
         told = self._ask("GET", who, f"{one}/parked?limit=1")
         if told.done and (parked := told.said["parked"]):
-            again = self._ask("POST", who, f"{one}/replay", {"notice_ids": [parked[0]["notice_id"]]})
+            again = self._ask("POST", who, f"{one}/redeliver", {"notification_ids": [parked[0]["notification_id"]]})
             self.replayed += again.done
 
     def _until_told(self, method: str, who: str, path: str, body: Mapping[str, Any] | None = None, *, gone: bool = False) -> Told:

@@ -125,9 +125,9 @@ def _floors(retractions: list[Record], counting: list[AssessedSignal]) -> dict[s
         except CodecError:
             continue
         if record.key == one.signal_id.encode():
-            floors[one.signal_id] = max(floors[one.signal_id], one.below)
+            floors[one.signal_id] = max(floors[one.signal_id], one.below_version)
     for fact in counting:
-        if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND):
+        if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT):
             floors[str(fact.signal_id)] = max(floors[str(fact.signal_id)], fact.version)
     return floors
 
@@ -142,7 +142,7 @@ def _joined(found: Found, counting: list[AssessedSignal], floors: dict[str, int]
             joined[route.case_id] |= {f"{fact.signal_id}/{fact.version}"} if live else set()
         if fact.outcome is AssessOutcome.ASSESSED and fact.version < floors[str(fact.signal_id)]:
             dead[f"{fact.signal_id}/{fact.version}"] += 1
-    undone = Counter(f"{one.signal_id}/{one.version}" for fact in counting for one in fact.undone)
+    undone = Counter(f"{one.signal_id}/{one.version}" for fact in counting for one in fact.retracted_contributions)
     found.wrong += [f"{name} is dead, and still counts" for name in dead - undone]
     found.wrong += [f"{name} was taken out, and is not dead or was taken out before" for name in undone - dead]
     return joined

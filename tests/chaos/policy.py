@@ -20,13 +20,13 @@ ESCALATED = frozenset({"acknowledge", "dispose", "order_answer"})
 """Of the others nobody but whoever has to act is told: most of a run's changes would be escalations."""
 USUAL_S, STOPPED_S = 5, 8
 ANSWER_S = {"stop_payment": 4, "freeze": 5, "release": 5, "suspend_number": 5}
-LEASES = {"default_s": 10, "longest_s": 20}
+LEASES = {"default_s": 10, "max_s": 20}
 
 
 def write(shipped: Path, to: Path) -> Path:
     """Writes the policy of the run; the path."""
     policy = yaml.safe_load(shipped.read_text("utf-8"))
-    for rule in policy["clocks"]["rules"]:
+    for rule in policy["deadlines"]["rules"]:
         if rule["name"] not in SLOW:
             _shorten(rule)
     kinds = policy["orders"]["kinds"]

@@ -132,8 +132,8 @@ class Officer(Worker):
         self._end(case)
 
     def _dissuade(self, case: Item) -> None:
-        reach = [{"party": one, "way": "bank"} for one in self._rng.sample(BANKS, 2)]
-        self._post(self._name, f"/v1/cases/{case['case_id']}/tasks", person=self._named("phone"), reach=reach)
+        reach = [{"party": one, "party_type": "bank"} for one in self._rng.sample(BANKS, 2)]
+        self._post(self._name, f"/v1/cases/{case['case_id']}/dissuasions", person=self._named("phone"), reachable_by=reach)
         self._end(case)
 
     def _transfer(self, case: Item) -> None:
@@ -145,7 +145,7 @@ class Officer(Worker):
         others = self._person.get(self._name, f"/v1/queues/{case['queue']}/cases", limit=20).said.get("cases", ())
         lower = [one["case_id"] for one in others if one["case_id"] < case["case_id"]]
         if lower:
-            self._move(case, "merge", into=self._rng.choice(lower))
+            self._move(case, "merge", into_case_id=self._rng.choice(lower))
 
     def _split(self, case: Item) -> None:
         names = list(dict.fromkeys(one["signal_id"] for one in case.get("signals") or ()))
@@ -169,7 +169,7 @@ class Officer(Worker):
         """By the revision that the case has now; whoever is overtaken reads it again."""
         place = f"/v1/cases/{case['case_id']}"
         if move == "hand-over":
-            body["to"] = f"officer-{self._rng.randrange(9)}"
+            body["to_officer"] = f"officer-{self._rng.randrange(9)}"
         for _ in range(3):
             found = self._person.get(self._name, place)
             if not found.done:
@@ -207,29 +207,29 @@ class Institutions(Worker):
             time.sleep(PAUSE_S)
             return
         self._book.read(recipient, told.said["items"])
-        if told.said.get("next"):
-            self._after[recipient] = told.said["next"]
+        if told.said.get("next_cursor"):
+            self._after[recipient] = told.said["next_cursor"]
         for item in told.said["items"]:
             if self._stopping.is_set():
                 return
             act(recipient, item)
             if self._rng.random() < ACKNOWLEDGED:
-                self._post(who or recipient, f"/v1/inbox/{quoted(item['notice_id'])}/acknowledge{_asked(query)}")
+                self._post(who or recipient, f"/v1/inbox/{quoted(item['notification_id'])}/acknowledge{_asked(query)}")
 
     def _answer(self, name: str, item: Item) -> None:
-        order, says = item.get("order") or {}, item["says"]
+        order, says = item.get("order") or {}, item["template"]
         if says == "order_issued":
             self._carry_out(name, order)
         elif says == "order_released":
             self._say(name, order, "executed")
-        elif says in ("order_expired", "order_lift_at_once", "order_replaced") and self._rng.random() < 0.7:
+        elif says in ("order_expired", "order_lift_required", "order_superseded") and self._rng.random() < 0.7:
             self._say(name, order, "lifted")
-        elif says == "task_asked":
-            self._dissuade(name, item["task"]["task_id"])
+        elif says == "dissuasion_requested":
+            self._dissuade(name, item["dissuasion"]["dissuasion_id"])
 
     def _carry_out(self, name: str, order: Item) -> None:
         """Most orders are carried out; some do not match, are refused, cannot be done, or are forgotten."""
-        draw, checked = self._rng.random(), order.get("check") or {}
+        draw, checked = self._rng.random(), order.get("verify") or {}
         if draw < 0.05:
             return
         if draw < 0.12:
@@ -237,10 +237,10 @@ class Institutions(Worker):
         elif draw < 0.17:
             self._say(name, order, "failed", reason="technical")
         elif checked and draw < 0.30:
-            self._say(name, order, "mismatch", mismatched=["name"])
+            self._say(name, order, "mismatch", mismatched_fields=["name"])
         else:
             if checked:
-                self._say(name, order, "verified", verified=FIELDS)
+                self._say(name, order, "verified", verified_fields=FIELDS)
             held = {"amount_minor": order["amount_minor"] - self._rng.randrange(100)} if order.get("amount_minor") else {}
             self._say(name, order, "executed", records_kept=True, **held)
             if self._rng.random() < 0.1:  # said twice, as if it were another time
@@ -249,12 +249,12 @@ class Institutions(Worker):
     def _say(self, name: str, order: Item, result: str, **more: Any) -> None:
         self._post(name, f"/v1/orders/{order['order_id']}/answers", result=result, **more)
 
-    def _dissuade(self, name: str, task_id: str) -> None:
+    def _dissuade(self, name: str, dissuasion_id: str) -> None:
         if self._rng.random() < 0.7:
-            self._post(name, f"/v1/tasks/{task_id}/take")
+            self._post(name, f"/v1/dissuasions/{dissuasion_id}/take")
         for result in ("not_reached", self._rng.choice(("convinced", "hung_up"))):
-            said = {"channel": "call", "caller": "客户经理", "said": "这是骗局", "done_at": now(), "result": result}
-            self._post(name, f"/v1/tasks/{task_id}/tries", **said)
+            said = {"channel": "call", "caller": "客户经理", "conversation": "这是骗局", "done_at": now(), "result": result}
+            self._post(name, f"/v1/dissuasions/{dissuasion_id}/attempts", **said)
 
     def _measure(self) -> None:
         """What was done about a case that it was told of: now and then the same is told twice."""
@@ -272,7 +272,7 @@ class Institutions(Worker):
 _DONE: tuple[Item, ...] = (
     {"kind": "warned", "channel": "call", "reaction": "insisted"},
     {"kind": "reported", "reported_to": "public-security-630200"},
-    {"kind": "blocked", "what": "account"},
+    {"kind": "blocked", "target": "account"},
 )
 
 
@@ -298,10 +298,10 @@ class Body(Worker):
         while not self._stopping.is_set():
             number += 1
             unit = self._rng.choice(QUEUES)
-            wanted = {"unit": unit, "due_at": "2099-01-01T00:00:00Z", "paper": f"chaos-{number}"}
+            wanted = {"unit": unit, "due_at": "2099-01-01T00:00:00Z", "document_number": f"chaos-{number}"}
             asked = self._post("coordinator-1", "/v1/data-requests", **wanted)
             if asked is not None and self._rng.random() < 0.7:
-                self._post("officer-duty", f"/v1/data-requests/{asked['request_id']}/hand-in", paper=f"answer-{number}")
+                self._post("officer-duty", f"/v1/data-requests/{asked['request_id']}/submit", document_number=f"answer-{number}")
             self._stopping.wait(0.5)
 
 

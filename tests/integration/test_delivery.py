@@ -83,8 +83,8 @@ class Track:
             now, case_id = datetime.now(UTC), f"case-{name}-{n % 5}"
             told = []
             for bank in BANKS[: 1 + n % 3]:
-                told.append(notice(0, bank, now, notice_id=f"{name}-{n}/{case_id}/{bank}", case_id=case_id))
-                wanted[bank].append(told[-1].notice_id)
+                told.append(notice(0, bank, now, notification_id=f"{name}-{n}/{case_id}/{bank}", case_id=case_id))
+                wanted[bank].append(told[-1].notification_id)
             asked = (follow(next(self.number), f"case-{name}-x"),) * (n % 2)
             one = change(n, tuple(told), asked, case_id=case_id)
             await self.write(one.model_copy(update={"at": now, "action_id": f"{name}-{n}"}))
@@ -134,8 +134,8 @@ class Bank:
             answer = await self._client.get("/v1/inbox", params=query, headers=self._headers)
         assert answer.status_code == 200, answer.text
         told = dict(answer.json())
-        self.after = told.get("next")
-        self.ids += [one["notice_id"] for one in told["items"]]
+        self.after = told.get("next_cursor")
+        self.ids += [one["notification_id"] for one in told["items"]]
         return told
 
     async def has(self, wanted: list[str]) -> bool:
@@ -162,11 +162,11 @@ def an_order(stack: Stack, order_id: str, case_id: str) -> CaseChange:
     whole = ordered(0, order_id)
     subject = Subject(kind="account", role="suspect", token="k1.a", sealed=sealer.seal("6222021000000001", f"{order_id}/k1.a"))
     assert whole.case is not None
-    (order,), (told,) = whole.case.orders, whole.notices
+    (order,), (told,) = whole.case.orders, whole.notifications
     order = order.model_copy(update={"subject": subject, "case_id": case_id})
     told = told.model_copy(update={"subject": subject, "case_id": case_id, "at": now})
     case = whole.case.model_copy(update={"case_id": case_id, "orders": (order,)})
-    return whole.model_copy(update={"case": case, "case_id": case_id, "notices": (told,), "at": now})
+    return whole.model_copy(update={"case": case, "case_id": case_id, "notifications": (told,), "at": now})
 
 
 def without_marks(found: dict[str, str]) -> dict[str, str]:
@@ -197,7 +197,7 @@ async def test_an_order_reaches_the_bank_live_and_by_poll_and_its_officers_see_t
         return heard
 
     ((cursor, live, _),) = await until("the event", came, WAIT_S)
-    assert (live["notice_id"], cursor) == (item["notice_id"], item["cursor"])
+    assert (live["notification_id"], cursor) == (item["notification_id"], item["cursor"])
 
     async def proof(state: str) -> bool:
         answer = await client.get("/v1/deliveries", params={"case": case_id}, headers=token(stack, "officer-1"))
@@ -208,18 +208,18 @@ async def test_an_order_reaches_the_bank_live_and_by_poll_and_its_officers_see_t
     await until("sent", lambda: proof("sent"), WAIT_S)
     assert (await bank.ask())["items"] == []
     await until("received", lambda: proof("received"), WAIT_S)
-    where = f"/v1/inbox/{item['notice_id']}/acknowledge"
+    where = f"/v1/inbox/{item['notification_id']}/acknowledge"
     answer = await client.post(where, headers=token(stack, "bank-001"))
     assert answer.json()["delivery"]["state"] == "acknowledged"
     await until("acknowledged", lambda: proof("acknowledged"), WAIT_S)
     assert (await client.post(where, headers=token(stack, "bank-002"))).status_code == 404
-    await client.post(f"/v1/inbox/{item['notice_id']}/replay", headers=token(stack, "bank-001"))
+    await client.post(f"/v1/inbox/{item['notification_id']}/redeliver", headers=token(stack, "bank-001"))
 
     async def again() -> bool:
         return len(heard) == 2
 
     await until("once more", again, WAIT_S)
-    assert (heard[1][0], heard[1][1]["notice_id"]) == (None, item["notice_id"])
+    assert (heard[1][0], heard[1][1]["notification_id"]) == (None, item["notification_id"])
     task.cancel()
     await asyncio.wait((task,))
 

@@ -99,7 +99,7 @@ def test_a_file_fed_through_kills_of_connector_and_gateway_counts_once(stack: St
         assert kills < 10
     found = asyncio.run(counters(stack))
     assert found["assessed:bank-901"] == ROWS - len(BAD)
-    assert "resend:bank-901" not in found
+    assert "duplicate_content:bank-901" not in found
     rejects = (tmp_path / ".liandong" / "a.csv.bank-901.rejects.ndjson").read_text("utf-8").splitlines()
     assert len(rejects) == len(BAD)
 

@@ -135,7 +135,7 @@ async def test_poison_is_refused_with_its_reason_and_stops_nobody(bank: Bank, st
         None: "invalid-signal",
         b"": "invalid-signal",
         b"\xff\xfe\x00": "invalid-signal",
-        b"[" * 60_000: "too-deep",
+        b"[" * 60_000: "json-too-deep",
         b" " * 900_000: "body-too-large",
         value("x")[:-1] + b', "institution": "bank-002"}': "invalid-signal",
         value("x").replace(b'"reference": "x"', b'"stage": null'): "reference-missing",
@@ -223,8 +223,8 @@ async def test_killed_between_its_appends_intake_tells_each_record_once_and_no_s
     after = await views.counters()
     grown = {name: n - before.get(name, 0) for name, n in after.items() if n != before.get(name, 0) and name.endswith(BANK)}
     assert grown[f"assessed:{BANK}"] == len(origins)
-    assert grown.get(f"repeat:{BANK}", 0) >= 1, "the kill between signals and receipts appends signals again"
-    assert set(grown) <= {f"assessed:{BANK}", f"repeat:{BANK}"}
+    assert grown.get(f"duplicate_reference:{BANK}", 0) >= 1, "the kill between signals and receipts appends signals again"
+    assert set(grown) <= {f"assessed:{BANK}", f"duplicate_reference:{BANK}"}
 
 
 async def test_an_emptied_redis_is_rebuilt_from_the_receipts(bank: Bank, stack: Stack) -> None:

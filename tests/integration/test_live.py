@@ -120,7 +120,7 @@ async def send_all(stack: Stack, client: httpx.AsyncClient, accounts: list[str],
 
 
 def of_account(officer: Officer, account: str) -> dict[str, Any] | None:
-    return next((case for case in officer.cases.values() if case["primary"]["value"] == account), None)
+    return next((case for case in officer.cases.values() if case["primary_subject"]["value"] == account), None)
 
 
 async def test_an_officer_hears_of_a_case_follows_it_and_misses_nothing_while_he_is_away(stack: Stack, client: httpx.AsyncClient):
@@ -203,7 +203,7 @@ async def test_an_indicator_in_any_spelling_leads_to_its_cases_within_ones_queue
         return [case for case in answer.json()["cases"] if case["signal_count"] == 2]
 
     (case,) = await until("the case by its indicator", found)
-    assert case["primary"]["value"] == account
+    assert case["primary_subject"]["value"] == account
     elsewhere = token(stack, "officer-9", queues=["financial-regulator-*"])
     assert (await client.post("/v1/search", json=body, headers=elsewhere)).json()["cases"] == []
     queues = (await client.get("/v1/queues", headers=token(stack, "officer-1"))).json()["queues"]

@@ -103,18 +103,18 @@ async def test_a_signal_goes_through_the_loop_and_its_sender_hears_what_came_of_
     assert [(await one.get(at)).status_code for one in (bank, stranger)] == [404, 404]
     assert (await stranger.get(f"/v1/cases/{case_id}")).status_code == 404
     early = await other.do(at + "/answers", {"result": "executed", "amount_minor": 100_000}, refused=(409,))
-    assert "verified" in early.json()["moves"]
-    await other.do(at + "/answers", {"result": "verified", "verified": FIELDS, "arrived_minor": 100_000})
+    assert "verified" in early.json()["allowed_transitions"]
+    await other.do(at + "/answers", {"result": "verified", "verified_fields": FIELDS, "credited_minor": 100_000})
     done = await other.do(at + "/answers", {"result": "executed", "amount_minor": 90_000})
     assert (done["state"], done["held_minor"]) == ("executed", 90_000)
 
     whole = await officer.read(f"/v1/cases/{case_id}")
     assert (whole["phase"], whole["orders"][0]["history"][0]["event"]) == ("ordered", "issue")
-    assert {"acknowledge", "dispose"} <= {one["name"] for one in whole["clocks"]}
+    assert {"acknowledge", "dispose"} <= {one["name"] for one in whole["deadlines"]}
     await officer.do(f"/v1/cases/{case_id}/dispose", {"revision": whole["revision"], "disposition": "confirmed"})
     (told,) = await heard()
-    assert (told["seen"], told["outcome"]) == (True, "confirmed")
-    assert (told["acts"], told["saved_minor"]) == (["stop_payment", "warned"], {"CNY": 90_000})
+    assert (told["reviewed"], told["outcome"]) == (True, "confirmed")
+    assert (told["actions_taken"], told["prevented_loss_minor"]) == (["stop_payment", "warned"], {"CNY": 90_000})
     seen = await other.get(f"/v1/cases/{case_id}")
     assert seen.json()["orders"][0]["held_minor"] == 90_000
     assert "bank-001" not in seen.text and "officer" not in seen.text

@@ -171,7 +171,7 @@ def test_numbers_are_those_of_the_run(run: Stack) -> None:
     told = {row["metric"]["outcome"]: int(row["value"][1]) for row in _ask(run, _OUTCOMES)}
     assert told == {
         "assessed": 2 * ROUNDS * (SIGNALS + 1),
-        "resend": 2 * ROUNDS,
+        "duplicate_content": 2 * ROUNDS,
         "refused": 2,
     }
     assert float(_ask(run, "sum(liandong_gateway_replayed_total)")[0]["value"][1]) == 2 * ROUNDS
@@ -183,7 +183,7 @@ def test_numbers_are_those_of_the_run(run: Stack) -> None:
 _OUTCOMES = "sum by (outcome) (max by (institution, outcome) (liandong_signals_total))"
 
 
-REPEATS = (("outcome", "echo"), ("kind", "clock_due"))
+REPEATS = (("outcome", "redelivery"), ("kind", "deadline_due"))
 """A stage that begins anew may ask again for what it asked for; the answer is a fact and is counted, but nothing changed."""
 
 

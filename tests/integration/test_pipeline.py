@@ -61,7 +61,7 @@ class Client:
 
     async def retract(self, institution: str, reference: str) -> None:
         name = signal_id(self.tokenizer, institution, reference)
-        one = Retraction(signal_id=name, institution=institution, below=FOREVER)
+        one = Retraction(signal_id=name, institution=institution, below_version=FOREVER)
         await self.log.append_keyed(RETRACTIONS, [retraction_record(one)])
 
     async def digests(self) -> dict[str, str]:
@@ -103,7 +103,7 @@ async def test_a_signal_gets_its_receipt_and_its_case_a_place_in_the_queue_and_a
     case = await _until("the case", lambda: client.views.case(receipt.cases[0]))
     page = await client.views.page(QUEUE, limit=10)
     assert case.case_id in {one.case_id for one in page.cases}
-    opened = client.sealer.unseal(case.primary.sealed, f"{case.primary_signal_id}/{case.primary.token}")
+    opened = client.sealer.unseal(case.primary_subject.sealed, f"{case.primary_signal_id}/{case.primary_subject.token}")
     assert opened == "6222021000000001"
     claim = move("claim", case_id=case.case_id, revision=case.revision, action_id="claim-1")
     await client.log.append_keyed(CASE_COMMANDS, [action_record(claim)])
@@ -133,7 +133,9 @@ async def test_what_is_taken_back_and_corrected_leaves_its_case_and_its_sender_i
 
     async def settled() -> bool:
         found = [await client.views.case(name) for name in cases]
-        return all(one and (one.signal_count, one.amount_minor, one.retracted) == (1, {"CNY": 500}, 2) for one in found)
+        return all(
+            one and (one.signal_count, one.amount_minor, one.retracted_signal_count) == (1, {"CNY": 500}, 2) for one in found
+        )
 
     await _until("each case with its one live signal", settled)
     for first, second in sent.values():
@@ -157,7 +159,7 @@ async def test_killed_workers_lose_nothing_and_count_nothing_twice(client: Clien
         await asyncio.to_thread(stack.wait_new_pid, name, pids[name])
     await _until("all signals assessed, joined and shown", client.idle)
     receipts = [await _until("a receipt", lambda one=one: client.views.receipt(one.signal_id)) for one in sent]
-    assert {receipt.outcome for receipt in receipts} <= {"assessed", "resend"}
+    assert {receipt.outcome for receipt in receipts} <= {"assessed", "duplicate_content"}
     assessed = [receipt for receipt in receipts if receipt.outcome == "assessed"]
     assert (await client.views.counters())["assessed:bank-777"] - before == len(assessed)
     for case_id in {case for receipt in assessed for case in receipt.cases}:

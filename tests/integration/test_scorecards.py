@@ -1,4 +1,4 @@
-"""Scorecards and the assessment over real processes: what was sent is counted, a year is locked, a lost Redis changes nothing."""
+"""Scorecards and the appraisal over real processes: what was sent is counted, a year is locked, a lost Redis changes nothing."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_what_was_sent_is_counted_and_a_lost_redis_changes_nothing(stack: Stack,
         bodies = [signal(f"{who}-{n}", occurred_at=moment(-300), narrative=f"{who} {n}") for n in range(20)]
         answer = as_(who).post("/v1/signals/batch", content=ndjson(*bodies), headers={"content-type": "application/x-ndjson"})
         assert {line["status"] for line in lines(answer)} == {202}
-    assert as_("bank-001").post("/v1/campaigns", json={"at": moment(-60), "reached": 900}).status_code == 200
+    assert as_("bank-001").post("/v1/campaigns", json={"held_at": moment(-60), "people_reached": 900}).status_code == 200
     period = {"period": (datetime.now(UTC) + CHINA).date().isoformat()[:7]}
 
     def card() -> dict[str, Any]:
@@ -94,17 +94,19 @@ def test_what_was_sent_is_counted_and_a_lost_redis_changes_nothing(stack: Stack,
 
 
 def test_a_year_is_published_disputed_ruled_and_locked(stack: Stack, as_: Callable[..., httpx.Client]) -> None:
-    body, unit, year = as_("coordinator-1"), as_("officer-1", queues=[QUEUE]), "/v1/assessments/2025"
-    asked = body.post("/v1/data-requests", json={"unit": QUEUE, "due_at": moment(86_400), "paper": "海平办〔2026〕7号"}).json()
-    handed = unit.post(f"/v1/data-requests/{asked['request_id']}/hand-in", json={"paper": "B-1"}).json()
-    assert handed["state"] == "handed_in"
+    body, unit, year = as_("coordinator-1"), as_("officer-1", queues=[QUEUE]), "/v1/appraisals/2025"
+    asked = body.post(
+        "/v1/data-requests", json={"unit": QUEUE, "due_at": moment(86_400), "document_number": "海平办〔2026〕7号"}
+    ).json()
+    handed = unit.post(f"/v1/data-requests/{asked['request_id']}/submit", json={"document_number": "B-1"}).json()
+    assert handed["state"] == "submitted"
     assert body.post(f"{year}/open").json()["state"] == "open"
     results = [{"unit": QUEUE, "figures": {"cases": 312, "acknowledge_late": 19}}]
     published = body.post(f"{year}/publish", json={"disputes_until": moment(4), "results": results}).json()
     assert published["state"] == "published"
-    claim = {"unit": QUEUE, "figure": "acknowledge_late", "claimed": 12, "ground": "system_down"}
+    claim = {"unit": QUEUE, "figure": "acknowledge_late", "claimed_value": 12, "ground": "system_down"}
     (dispute,) = unit.post(f"{year}/disputes", json=claim).json()["disputes"]
-    body.post(f"{year}/disputes/{dispute['dispute_id']}/decide", json={"ruling": "upheld", "ruled": 12})
+    body.post(f"{year}/disputes/{dispute['dispute_id']}/decide", json={"ruling": "upheld", "ruled_value": 12})
     locked = until("the lock", lambda: (found := body.post(f"{year}/lock").json()).get("state") == "locked" and found)
     assert locked["verified"] is True and locked["results"][0]["figures"]["acknowledge_late"] == 12
     keys = public_keys(public_path(Path(stack.places.home) / stack.profile / "signing.json"))

@@ -158,8 +158,8 @@ async def test_a_case_that_nobody_acknowledges_is_told_of_by_the_real_track(day:
     policy = yaml.safe_load(SHIPPED_POLICY.read_text("utf-8"))
     short = {"name": "acknowledge", "length": {"seconds": 4}, "basis": "a test", "warn_before": {"seconds": 2}}
     escalate = [{"to": "unit_head", "after": {"seconds": 2}}]
-    rules = [one for one in policy["clocks"]["rules"] if one["name"] != "acknowledge"]
-    policy["clocks"]["rules"] = [*rules, {**short, "escalate": escalate}]
+    rules = [one for one in policy["deadlines"]["rules"] if one["name"] != "acknowledge"]
+    policy["deadlines"]["rules"] = [*rules, {**short, "escalate": escalate}]
     file = tmp_path / "policy.yaml"
     file.write_text(yaml.safe_dump(policy, allow_unicode=True), "utf-8")
     before = await day.log.ends(CASE_CHANGES)
@@ -173,8 +173,8 @@ async def test_a_case_that_nobody_acknowledges_is_told_of_by_the_real_track(day:
         for p, end in (await day.log.ends(CASE_CHANGES)).items():
             async for records in day.log.read(CASE_CHANGES, p, before[p], end):
                 for change in (decode(CASE_CHANGES, record.value).data for record in records):
-                    if change.kind is ActionKind.CLOCK_DUE and change.outcome is ActionOutcome.APPLIED:
-                        says = [one.says for one in change.notices]
+                    if change.kind is ActionKind.DEADLINE_DUE and change.outcome is ActionOutcome.APPLIED:
+                        says = [one.template for one in change.notifications]
                         found.setdefault(change.case_id, []).append(says[0] if says else "nobody")
         return found
 
@@ -182,4 +182,4 @@ async def test_a_case_that_nobody_acknowledges_is_told_of_by_the_real_track(day:
     while sum(map(len, (found := await told()).values())) < 60:
         assert time.monotonic() < deadline, found
         await asyncio.sleep(0.3)
-    assert found == {one.case_id: ["clock_warns", "clock_fell_due", "clock_escalated"] for one in joins}
+    assert found == {one.case_id: ["deadline_approaching", "deadline_passed", "deadline_escalated"] for one in joins}

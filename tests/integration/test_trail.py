@@ -102,12 +102,12 @@ async def test_a_planted_chain_is_found_and_an_order_along_it_is_issued(stack: S
         cases = (await client.post("/v1/search", json=body, headers=officer)).json()["cases"]
         for case in cases:
             told = await trail(case["case_id"], officer)
-            if len(told["hops"]) == len(chain.transfers) and told["starts"][0]["why"] == "loss":
+            if len(told["hops"]) == len(chain.transfers) and told["starts"][0]["reason"] == "loss":
                 return case["case_id"]
         return None
 
     async def trail(case_id: str, who: dict[str, str]) -> dict[str, Any]:
-        answer = await client.get(f"/v1/cases/{case_id}/trail", headers=who)
+        answer = await client.get(f"/v1/cases/{case_id}/money-trail", headers=who)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -120,7 +120,7 @@ async def test_a_planted_chain_is_found_and_an_order_along_it_is_issued(stack: S
     for number, one in enumerate(chain.transfers):
         stop = by_value[chain.accounts[one.payee]]
         went_on = moved[number + 1] if number + 1 < len(moved) else 0
-        assert (stop["depth"], stop["arrived_minor"], stop["went_on_minor"]) == (number + 1, moved[number], went_on)
+        assert (stop["depth"], stop["received_minor"], stop["forwarded_minor"]) == (number + 1, moved[number], went_on)
         assert (stop["remaining_minor"], stop["institution"]) == (moved[number] - went_on, f"bank-{one.payee:03d}")
     assert sum(one["remaining_minor"] for one in told["accounts"]) == loss
     assert told["partial"] == []

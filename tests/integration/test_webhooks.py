@@ -106,7 +106,7 @@ class Party:
             assert time.monotonic() < ends, answer.text  # the views are being made, or late
             time.sleep(0.2)
         if answer.status_code == 409:  # the answer before was lost, the endpoint is there
-            answer = self.http.post(f"/v1/webhooks/{answer.json()['endpoint_id']}/rotate", json={"at_once": True})
+            answer = self.http.post(f"/v1/webhooks/{answer.json()['endpoint_id']}/rotate", json={"immediately": True})
         assert answer.status_code in (200, 201), answer.text
         told: dict[str, Any] = answer.json()
         self.receiver.secrets[self.path] = told["secret"]
@@ -152,7 +152,7 @@ async def test_a_notice_is_posted_signed_and_its_inbox_shows_the_proof(bank: Par
             break
         assert time.monotonic() < ends, items[-1:]
         await asyncio.sleep(0.1)
-    assert {one["delivery"]["received"]["way"] for one in items} == {"webhook"}
+    assert {one["delivery"]["received"]["channel"] for one in items} == {"webhook"}
     assert bank.http.get(f"/v1/webhooks/{told['endpoint_id']}/parked").json()["parked"] == []
 
 
@@ -198,9 +198,9 @@ async def test_what_was_parked_is_shown_and_sent_once_more(bank: Party) -> None:
     while len(found := bank.http.get(f"{where}/parked").json()["parked"]) < 3:
         assert time.monotonic() < ends
         await asyncio.sleep(0.1)
-    assert {one["why"] for one in found} == {"the endpoint refused the message (403)"}
+    assert {one["reason"] for one in found} == {"the endpoint refused the message (403)"}
     bank.receiver.says[bank.path] = 200
-    assert len(bank.http.post(f"{where}/replay").json()["replayed"]) == 3
+    assert len(bank.http.post(f"{where}/redeliver").json()["redelivered"]) == 3
     await bank.took(wanted)
     assert bank.receiver.firsts(bank.path) == wanted
     while bank.http.get(f"{where}/parked").json()["parked"]:

@@ -57,7 +57,7 @@ class Queued(Protocol):
 
 def home(case: Queued) -> str:
     """The queue that it was routed to, wherever it was transferred since."""
-    return case.transfers[0].came_from if case.transfers else case.queue
+    return case.transfers[0].from_queue if case.transfers else case.queue
 
 
 class Named(Related, Protocol):

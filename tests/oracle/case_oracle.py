@@ -20,9 +20,9 @@ WORDS = {"executed": "execute", "verified": "verify", "received": "deliver", "re
 LASTING = ("stop_payment", "freeze", "suspend_number", "block_domain", "block_app")
 HOLDING = ("stop_payment", "freeze")
 STANDING, ENDED = ("executed", "renewed"), ("released", "expired")
-ENDS = {"order_released", "order_expired", "order_lift_at_once", "order_replaced"}
+ENDS = {"order_released", "order_expired", "order_lift_required", "order_superseded"}
 """What tells a recipient that an order must be lifted, or not be carried out."""
-IMITATED = "imitated"
+IMPERSONATION = "impersonation"
 """What several cases may ask to tell: its id follows from what it says."""
 
 
@@ -71,11 +71,11 @@ def link_of(ask: Ask) -> Link | None:
     who = f"{'officer' if ask.who.startswith('officer') else 'institution'}:{ask.who}"
     if parts[1] == "orders":
         return ("order", WORDS[body["result"]] if ask.move == "answers" else ask.move, ask.about, who)
-    if parts[1] == "tasks" and ask.move == "tries":
-        kind = "succeed" if body["result"] == "convinced" else "try"
-        return ("task", kind, ask.about, who, ms(body["done_at"]))
-    if parts[1] == "tasks":
-        return ("task", ask.move.replace("-", "_"), ask.about, who, 0)
+    if parts[1] == "dissuasions" and ask.move == "tries":
+        kind = "succeed" if body["result"] == "convinced" else "attempt"
+        return ("dissuasion", kind, ask.about, who, ms(body["done_at"]))
+    if parts[1] == "dissuasions":
+        return ("dissuasion", ask.move.replace("-", "_"), ask.about, who, 0)
     return None
 
 
@@ -84,8 +84,8 @@ def _of_case(ask: Ask, case_id: str, body: dict[str, Any]) -> Link | None:
         return ("order", body["basis"])
     if ask.move == "measures":
         return ("measure", ask.who, body["kind"], ms(body["done_at"]))
-    if ask.move == "tasks":
-        return ("task", "ask", ask.answer["task_id"]) if ask.done else None
+    if ask.move == "dissuasions":
+        return ("dissuasion", "ask", ask.answer["dissuasion_id"]) if ask.done else None
     return ("move", ask.move.replace("-", "_"), case_id, f"officer:{ask.who}", body.get("revision"))
 
 
@@ -129,7 +129,7 @@ def orders(book: Book, happened: Happened) -> Iterator[str]:
             answers[ask.about].append(ask)
         elif ask.done and ask.move == "orders" and ask.answer["order_id"] not in happened.orders:
             yield f"the order {ask.answer['order_id']} was acknowledged to {ask.who} and never came into its case"
-    lifted = {one["order_id"] for items in book.last.values() for one in items if one["says"] == "order_lift_at_once"}
+    lifted = {one["order_id"] for items in book.last.values() for one in items if one["template"] == "order_lift_required"}
     for order_id, order in happened.orders.items():
         said = {one.body["result"]: one for one in answers.get(order_id, ())}
         executed, state = said.get("executed"), order.now["state"]
@@ -140,8 +140,8 @@ def orders(book: Book, happened: Happened) -> Iterator[str]:
             yield f"the order {order_id} is {state} and held {order.held}; {amount} was answered"
         if state in STANDING and executed is None:
             yield f"the order {order_id} is {state}, and nobody answered that it was executed"
-        if state in STANDING and ms(order.now["executed_at"]) < ms(order.now["notice_until"]):
-            yield f"the order {order_id} was executed at {order.now['executed_at']}, before {order.now['notice_until']}"
+        if state in STANDING and ms(order.now["executed_at"]) < ms(order.now["public_notice_until"]):
+            yield f"the order {order_id} was executed at {order.now['executed_at']}, before {order.now['public_notice_until']}"
         if "mismatch" in said and state != "refused":
             yield f"the order {order_id} did not match, and is {state}"
 
@@ -151,8 +151,10 @@ def releases(book: Book, happened: Happened) -> Iterator[str]:
     told: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for recipient, items in book.last.items():
         for one in items:
-            if one["says"] in ENDS:
-                told[str(one["of"] if one["says"] == "order_released" else one["order_id"])].add((recipient, one["says"]))
+            if one["template"] in ENDS:
+                told[str(one["related_order_id"] if one["template"] == "order_released" else one["order_id"])].add(
+                    (recipient, one["template"])
+                )
     for ask in book.asks:
         if not (ask.done and ask.move == "dispose" and ask.body["disposition"] == "false_positive"):
             continue
@@ -162,7 +164,7 @@ def releases(book: Book, happened: Happened) -> Iterator[str]:
     for case_id, case in happened.cases.items():
         if case["disposition"] != "false_positive" or case["status"] not in ("disposed", "closed"):
             continue
-        released = {one["of"] for one in case["orders"].values() if one["kind"] == "release" and one["issued_at"]}
+        released = {one["related_order_id"] for one in case["orders"].values() if one["kind"] == "release" and one["issued_at"]}
         for order_id, order in case["orders"].items():
             if order["kind"] in LASTING and order["state"] in STANDING and order_id not in released:
                 yield f"{case_id} was a false alarm, and {order_id} stands without a release"
@@ -174,18 +176,18 @@ def _told(order: dict[str, Any], told: dict[str, set[tuple[str, str]]]) -> bool:
 
 def notices(book: Book, happened: Happened) -> Iterator[str]:
     """Each notice that a change asks for was issued once, and stands in its recipient's inbox once; nothing else does. Several
-    cases may ask to say that a number is imitated: that stands there once, too."""
+    cases may ask to say that a number is impersonation: that stands there once, too."""
     there: Counter[tuple[str, str]] = Counter()
     for recipient, items in book.last.items():
-        there.update((recipient, one["notice_id"]) for one in items)
+        there.update((recipient, one["notification_id"]) for one in items)
     for at, sent in happened.notices.items():
-        asked = len(sent) if sent[0].says == IMITATED else 1
+        asked = len(sent) if sent[0].template == IMPERSONATION else 1
         if len(sent) != asked:
-            yield f"the notice {at[1]} to {at[0]} was asked for {len(sent)} times: {', '.join(one.says for one in sent)}"
+            yield f"the notice {at[1]} to {at[0]} was asked for {len(sent)} times: {', '.join(one.template for one in sent)}"
         if happened.issued[at] != asked:
-            yield f"the notice {at[1]} ({sent[0].says}) to {at[0]} was issued {happened.issued[at]} times"
+            yield f"the notice {at[1]} ({sent[0].template}) to {at[0]} was issued {happened.issued[at]} times"
         if there[at] != 1:
-            yield f"the notice {at[1]} ({sent[0].says}) is {there[at]} times in the inbox of {at[0]}"
+            yield f"the notice {at[1]} ({sent[0].template}) is {there[at]} times in the inbox of {at[0]}"
     for recipient, name in there.keys() - happened.notices.keys():
         yield f"{recipient} has the notice {name}, which no change asked for"
     yield from _each_order(book, happened)
@@ -194,7 +196,7 @@ def notices(book: Book, happened: Happened) -> Iterator[str]:
 def _each_order(book: Book, happened: Happened) -> Iterator[str]:
     """By the order itself: its recipient, and nobody else, was told of it once."""
     first = ("order_issued", "order_released")
-    told = Counter((one["order_id"], who) for who, items in book.last.items() for one in items if one["says"] in first)
+    told = Counter((one["order_id"], who) for who, items in book.last.items() for one in items if one["template"] in first)
     for order_id, order in happened.orders.items():
         expected = 1 if order.now["issued_at"] else 0
         if told.pop((order_id, order.now["recipient"]), 0) != expected:
@@ -206,8 +208,8 @@ def _each_order(book: Book, happened: Happened) -> Iterator[str]:
 def readers(book: Book) -> Iterator[str]:
     """Whoever reads on with a cursor sees each notice once, in the order in which the inbox has them, and none is passed over."""
     for recipient, items in book.read.items():
-        names = [one["notice_id"] for one in items]
-        if names != (whole := [one["notice_id"] for one in book.last[recipient]])[: len(names)]:
+        names = [one["notification_id"] for one in items]
+        if names != (whole := [one["notification_id"] for one in book.last[recipient]])[: len(names)]:
             twice = [name for name, n in Counter(names).items() if n > 1]
             missed = [name for name in whole[: len(names)] if name not in set(names)]
             yield f"{recipient} read {len(names)} notices: {twice[:3]} more than once, {missed[:3]} never, or in another order"
@@ -219,7 +221,7 @@ def moments(happened: Happened, until_ms: int) -> Iterator[str]:
         if times != 1:
             yield f"{moment} was applied {times} times"
     for case_id, case in happened.cases.items():
-        for (clock, run), (step, at) in case["clocks"].items():
+        for (clock, run), (step, at) in case["deadlines"].items():
             if ms(at) < until_ms:
                 yield f"{step} of {clock} {run} of {case_id} came due {until_ms - ms(at)} ms before the end and was never applied"
 
@@ -227,6 +229,6 @@ def moments(happened: Happened, until_ms: int) -> Iterator[str]:
 def papers(book: Book, happened: Happened) -> Iterator[str]:
     """What the coordination body and the units asked for of each other happened once."""
     for ask in book.asks:
-        times = happened.papers[ask.body["paper"]] if "paper" in ask.body else 0
-        if times != (ask.done and "paper" in ask.body):
-            yield f"{ask.who} was answered {ask.status} for the paper {ask.body['paper']}, which was taken {times} times"
+        times = happened.papers[ask.body["document_number"]] if "document_number" in ask.body else 0
+        if times != (ask.done and "document_number" in ask.body):
+            yield f"{ask.who} was answered {ask.status} for {ask.body['document_number']}, which was taken {times} times"

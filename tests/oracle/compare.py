@@ -81,7 +81,7 @@ def maybe_confirmed(expected: Expected, live: Live) -> frozenset[Indicator]:
     its signals name besides accounts and persons. What was merged with it or split off it may have been a part of it then."""
     found: set[Indicator] = set()
     for family in families(live.cases.values()):
-        if not any(one.disposition is Disposition.CONFIRMED or one.reopened for one in family):
+        if not any(one.disposition is Disposition.CONFIRMED or one.reopen_count for one in family):
             continue
         for case in family:
             for primary in expected.primaries.get(case.primary_signal_id, ()):
@@ -116,7 +116,7 @@ def _of_signal(signal: ExpectedSignal, live: Live, partial: bool) -> list[Differ
         return [Difference(about, " or ".join(sorted(signal.outcomes)), receipt.outcome)]
     if receipt.outcome == "retracted":
         return []
-    if receipt.outcome == "resend":
+    if receipt.outcome == "duplicate_content":
         wrong = receipt.of not in signal.of
         return [Difference(about, f"a re-send of {' or '.join(sorted(signal.of))}", str(receipt.of))] if wrong else []
     found = []
@@ -170,12 +170,12 @@ def _subjects(expected: Expected, live: Live) -> dict[str, Indicator]:
             joined[case_id].append(expected.primaries.get(name, set()))
     may: dict[str, set[Indicator]] = {}
     for case in live.cases.values():
-        if case.primary.hub is not None:
+        if case.primary_subject.hub is not None:
             continue
         first = expected.primaries.get(case.primary_signal_id, set())
-        own = {one for one in first if one[0] == case.primary.kind.value} or first
+        own = {one for one in first if one[0] == case.primary_subject.kind.value} or first
         own = own.intersection(*joined[case.case_id]) or own
-        may[case.primary.token] = may.get(case.primary.token, own) & own or own
+        may[case.primary_subject.token] = may.get(case.primary_subject.token, own) & own or own
     found = {token: next(iter(ones)) for token, ones in may.items() if len(ones) == 1}
     open_ones, claimed = {token: ones for token, ones in may.items() if len(ones) > 1}, set(found.values())
     while open_ones:
@@ -190,8 +190,8 @@ def _subjects(expected: Expected, live: Live) -> dict[str, Indicator]:
 def _key(case: Case, expected: Expected, known: dict[str, Indicator]) -> CaseKey | None:
     """The queue and the subject that it was opened with; None when nobody sent that."""
     primaries = expected.primaries.get(case.primary_signal_id, set())
-    if len(primaries) > 1 and case.primary.hub is None and case.primary.token in known:
-        primaries = {known[case.primary.token]}
+    if len(primaries) > 1 and case.primary_subject.hub is None and case.primary_subject.token in known:
+        primaries = {known[case.primary_subject.token]}
     elif len(primaries) > 1:
         primaries = {one for one in primaries if one[0] == OWN} or primaries
     keys = [(home(case), primary) for primary in sorted(primaries)]
@@ -248,7 +248,7 @@ def _of_counters(expected: Expected, live: Live) -> list[Difference]:
             high[f"{outcome}:{who}"] += 1
             low[f"{outcome}:{who}"] += len(signal.outcomes) == 1
     found = []
-    for name in sorted(set(high) | {one for one in live.counters if one.startswith(("assessed:", "resend:"))}):
+    for name in sorted(set(high) | {one for one in live.counters if one.startswith(("assessed:", "duplicate_content:"))}):
         value = live.counters.get(name, 0)
         if not low[name] <= value <= high[name]:
             found.append(Difference(f"counter {name}", _range(low[name], high[name]), str(value)))

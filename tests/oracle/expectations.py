@@ -137,7 +137,7 @@ def _as_shown(signals: list[ExpectedSignal], gone: dict[Signal, bool]) -> list[E
         if identity.fate == "live":
             told.append(replace(one, shown=shown))
             continue
-        either = one.outcomes | {"assessed", "resend", "retracted"}
+        either = one.outcomes | {"assessed", "duplicate_content", "retracted"}
         told.append(replace(one, outcomes=either, loose=True, shown=False))
         if shown:
             last = frozenset({"retracted"}) if gone.get(at) else either
@@ -146,7 +146,7 @@ def _as_shown(signals: list[ExpectedSignal], gone: dict[Signal, bool]) -> list[E
 
 
 def _loose(identity: Identity) -> ExpectedSignal:
-    outcomes = {"assessed", "resend"} | (set() if identity.acknowledged else {"absent"})
+    outcomes = {"assessed", "duplicate_content"} | (set() if identity.acknowledged else {"absent"})
     return ExpectedSignal(identity, frozenset(outcomes), loose=True)
 
 
@@ -161,11 +161,11 @@ def _signal(
     if first is identity:
         outcomes = {"assessed"}
     elif first is not None or not member.may_be_first(identity):
-        outcomes = {"resend"}
+        outcomes = {"duplicate_content"}
     else:
-        outcomes = {"assessed", "resend"}
+        outcomes = {"assessed", "duplicate_content"}
     if not member.steady and len(member.identities) > 1:
-        outcomes = {"assessed", "resend"}
+        outcomes = {"assessed", "duplicate_content"}
     if not identity.sure:
         outcomes.add("absent")
     rivals = [one for one in member.identities if one is not identity]

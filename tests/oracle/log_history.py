@@ -61,7 +61,7 @@ class OrderSeen:
 class Sent(NamedTuple):
     """A notice that a change asks for."""
 
-    says: str
+    template: str
     kind: str
     case_id: str
     order_id: str | None
@@ -93,7 +93,7 @@ class Happened:
             record = _record(value, CASE_COMMANDS)
             data = record["data"]
             due = data.get("due")
-            asked = (due["clock"], due["run"], due["step"]) if data["kind"] == "clock_due" else None
+            asked = (due["deadline"], due["run"], due["step"]) if data["kind"] == "deadline_due" else None
             self.requested[partition, offset] = Requested(at_ms, link_of(data, record["actor"], self.unseal), asked)
         except _UNREADABLE:
             return
@@ -107,12 +107,12 @@ class Happened:
         self.outcomes[data["outcome"]] += 1
         if data["outcome"] != "applied":
             return
-        for one in data.get("notices") or ():
-            about = Sent(one["says"], one["kind"], one["case_id"], one.get("order_id"))
-            self.notices[one["recipient"], one["notice_id"]].append(about)
+        for one in data.get("notifications") or ():
+            about = Sent(one["template"], one["kind"], one["case_id"], one.get("order_id"))
+            self.notices[one["recipient"], one["notification_id"]].append(about)
         before, after = self.cases.get(data["case_id"]), slim(data["case"])
         asked = self.requested.get((partition, source[2]))
-        if not any(one["action_id"] == data["action_id"] for one in data.get("follows") or ()):
+        if not any(one["action_id"] == data["action_id"] for one in data.get("follow_ups") or ()):
             self._effect(data, asked, before)
         self._grown(data, before, after)
         self.cases[data["case_id"]] = after
@@ -122,8 +122,8 @@ class Happened:
         if source is None or source[1:] in self._told:
             return
         self._told.add(source[1:])
-        notice = source[0]["data"]["notice"]
-        self.issued[notice["recipient"], notice["notice_id"]] += 1
+        notice = source[0]["data"]["notification"]
+        self.issued[notice["recipient"], notice["notification_id"]] += 1
 
     def oversee(self, partition: int, offset: int, at_ms: int, value: bytes | None) -> None:
         """What the coordination body asked for, by the number of its paper."""
@@ -134,7 +134,7 @@ class Happened:
         data = source[0]["data"]
         if data["outcome"] == "applied":
             record = data["data"]
-            self.papers[record["handed_in_paper"] or record["paper"]] += 1
+            self.papers[record["submission_document_number"] or record["document_number"]] += 1
 
     def _effect(self, data: Mapping[str, Any], asked: Requested | None, before: dict[str, Any] | None) -> None:
         self.effects[data["action_id"]] += 1
@@ -147,7 +147,7 @@ class Happened:
         clock, run, step = asked.due
         moment = Moment(data["case_id"], clock, run, step)
         self.moments[moment] += 1
-        standing = (before or {"clocks": {}})["clocks"].get((clock, run))
+        standing = (before or {"deadlines": {}})["deadlines"].get((clock, run))
         if standing is None or standing[0] != step:
             self.wrong.append(f"{moment} was applied, and the case's clock stood at {standing and standing[0]}")
         elif asked.at_ms < ms(standing[1]):
@@ -170,16 +170,26 @@ class Happened:
                 seen.held.append(order["held_minor"])
 
 
-_ORDER = ("kind", "state", "of", "recipient", "held_minor", "executed_at", "issued_at", "lifted_at", "notice_until")
-_PLAIN = ("revision", "status", "queue", "disposition", "signal_count", "merged_into", "split_from", "reopened")
+_ORDER = (
+    "kind",
+    "state",
+    "related_order_id",
+    "recipient",
+    "held_minor",
+    "executed_at",
+    "issued_at",
+    "lifted_at",
+    "public_notice_until",
+)
+_PLAIN = ("revision", "status", "queue", "disposition", "signal_count", "merged_into", "split_from", "reopen_count")
 
 
 def slim(case: Mapping[str, Any]) -> dict[str, Any]:
-    """What is looked at of a case. Clocks: (name, run) -> (the next step, when)."""
+    """What is looked at of a case. Deadlines: (name, run) -> (the next step, when)."""
     return {
         **{name: case.get(name) for name in _PLAIN},
         "signals": tuple(f"{one['signal_id']}/{one.get('version', 1)}" for one in case["signals"]),
-        "clocks": {(one["name"], one["run"]): (one["step"], one["next_at"]) for one in case["clocks"] if one["next_at"]},
+        "deadlines": {(one["name"], one["run"]): (one["step"], one["next_at"]) for one in case["deadlines"] if one["next_at"]},
         "orders": {one["order_id"]: {name: one.get(name) for name in _ORDER} for one in case["orders"]},
         "measures": frozenset(one["measure_id"] for one in case["measures"]),
     }
@@ -197,11 +207,11 @@ def link_of(data: Mapping[str, Any], actor: str, unseal: Unseal) -> Link:
     if kind == "measure":
         one = data["measure"]
         return ("measure", one["institution"], one["kind"], ms(one["done_at"]))
-    if kind == "task":
-        event = data["task"]
+    if kind == "dissuasion":
+        event = data["dissuasion"]
         if event["kind"] == "ask":
-            return ("task", "ask", event["task_id"])
-        return ("task", event["kind"], event["task_id"], actor, ms((event.get("attempt") or {}).get("done_at")))
+            return ("dissuasion", "ask", event["dissuasion_id"])
+        return ("dissuasion", event["kind"], event["dissuasion_id"], actor, ms((event.get("attempt") or {}).get("done_at")))
     if kind == "claim" and data.get("lease_s"):
         return ("claim", actor, data["lease_s"])
     return ("move", kind, data["case_id"], actor, data.get("revision"))

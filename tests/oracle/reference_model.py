@@ -267,14 +267,14 @@ class Policy:
         self._counties = {str(code) for code in raw["counties"]}
         self._rules = raw["rules"]
         self._severities = sorted((int(points), name) for name, points in raw["severities"].items())
-        self._case_from = int(raw["case_from"])
+        self._case_from = int(raw["case_threshold"])
         self._routes = raw["routes"]
         flows = raw.get("flows") or {}
         self.flows_ms = int(flows.get("window_s", 86_400)) * 1000
-        self.permille_lost = int(flows.get("permille_lost", 50))
-        self.apart_ms = int(flows.get("victim_apart_s", 86_400)) * 1000
+        self.permille_lost = int(flows.get("max_loss_permille", 50))
+        self.apart_ms = int(flows.get("victim_window_s", 86_400)) * 1000
         hubs = raw.get("hubs") or {}
-        self.most_primaries: int | None = hubs.get("most_primaries", 10)
+        self.most_primaries: int | None = hubs.get("max_primary_subjects", 10)
         self.listed = frozenset((str(one["kind"]), plain(one["kind"], str(one["value"]))) for one in hubs.get("listed", ()))
 
     def score(self, content: Content, known: Known) -> int:
@@ -321,7 +321,9 @@ class Policy:
         for rule in self._routes[content.kind]:
             place = content.region if rule["scope"] == "county" and content.region in self._counties else self.city
             threshold = 0 if rule.get("always") else rule.get("from_score")
-            concerned = kinds & set(rule.get("touches", kinds)) and content.region in rule.get("regions", [content.region])
+            concerned = kinds & set(rule.get("indicator_kinds", kinds)) and content.region in rule.get(
+                "regions", [content.region]
+            )
             points = self._case_from if threshold is None else int(threshold)
             queue = f"{rule['agency']}-{place}"
             found[queue] = min(found.get(queue, NEVER), points if concerned else NEVER)

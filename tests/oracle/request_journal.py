@@ -17,16 +17,17 @@ from typing import Any
 from deploy.verify.ledger import Ledger, lines
 
 KEPT = (
-    "case_id", "order_id", "task_id", "measure_id", "request_id", "state", "status", "revision", "kind", "recipient", "queue",
-    "of", "amount_minor", "held_minor", "executed_at", "lifted_at", "issued_at", "disposition", "merged_into", "reopened",
+    "case_id", "order_id", "dissuasion_id", "measure_id", "request_id", "state", "status", "revision", "kind", "recipient",
+    "queue", "related_order_id", "amount_minor", "held_minor", "executed_at", "lifted_at", "issued_at",
+    "disposition", "merged_into", "reopen_count",
 )  # fmt: skip
 """What is kept of an answer."""
 
 
 @dataclass
 class Ask:
-    """One request under one key. `status` 0: nobody knows what became of it. `tries`: how often it was sent; `body` and `answer`
-    as they were, the answer shortened."""
+    """One request under one key. `status` 0: nobody knows what became of it. `attempt_count`: how often it was sent; `body` and
+    `answer` as they were, the answer shortened."""
 
     who: str
     path: str
@@ -101,8 +102,12 @@ def shortened(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _notice(item: Mapping[str, Any]) -> dict[str, Any]:
     order = item.get("order") or {}
-    about = {"order_id": order.get("order_id"), "order_kind": order.get("kind"), "of": order.get("of")}
-    return {**{name: item[name] for name in ("notice_id", "kind", "says", "case_id")}, **about}
+    about = {
+        "order_id": order.get("order_id"),
+        "order_kind": order.get("kind"),
+        "related_order_id": order.get("related_order_id"),
+    }
+    return {**{name: item[name] for name in ("notification_id", "kind", "template", "case_id")}, **about}
 
 
 def read_book(path: Path) -> Book:

@@ -38,12 +38,12 @@ def _type(signal: Any) -> str | None:
 
 def _moves(signal: Any) -> bool:
     """Whether it is a transfer from somebody to somebody."""
-    return _type(signal) == "transfer" and not any(one.unmatched for one in signal.subjects if one.part)
+    return _type(signal) == "transfer" and not any(one.unmatched for one in signal.subjects if one.event_role)
 
 
 def _held(came: Any, went: Any) -> list[int]:
     span = instant_ms(went.at) - instant_ms(came.at)
-    nearly = came.amount_minor * (1000 - POLICY.flows.permille_lost) <= went.amount_minor * 1000
+    nearly = came.amount_minor * (1000 - POLICY.flows.max_loss_permille) <= went.amount_minor * 1000
     fits = nearly and went.amount_minor <= came.amount_minor and 0 <= span <= POLICY.passing_s * 1000
     return [span // 1000] if fits else []
 
@@ -59,12 +59,12 @@ class SlowAssess:
 
     def take(self, signal: Any) -> tuple[str, Features]:
         if signal.signal_id in self.references:
-            return ("repeat" if self.references[signal.signal_id] == signal.body_id else "conflict"), Features()
+            return ("duplicate_reference" if self.references[signal.signal_id] == signal.body_id else "conflict"), Features()
         self.references[signal.signal_id] = signal.body_id
         if signal.derived_from is None:
             self.seen[signal.content_id] = signal
         if signal.content_id in self.contents:
-            return "resend", Features()
+            return "duplicate_content", Features()
         self.contents[signal.content_id] = signal.signal_id
         return "assessed", self.features(signal)
 
@@ -78,9 +78,9 @@ class SlowAssess:
             beside = set()
             for one in self._alike(signal):
                 own = next((subject for subject in one.subjects if (subject.token, subject.role) == (token, "suspect")), None)
-                if own is not None and instant_ms(one.occurred_at) > since and own.part not in ("payer", "payee"):
+                if own is not None and instant_ms(one.occurred_at) > since and own.event_role not in ("payer", "payee"):
                     beside.add(one.subjects[0].token)
-            if len(beside - {token}) > POLICY.hubs.most_primaries:
+            if len(beside - {token}) > POLICY.hubs.max_primary_subjects:
                 found.add(token)
         return found
 
@@ -117,7 +117,7 @@ class SlowAssess:
         return gaps
 
     def _earlier(self, signal: Any) -> int:
-        before = instant_ms(signal.occurred_at) - POLICY.flows.victim_apart_s * 1000
+        before = instant_ms(signal.occurred_at) - POLICY.flows.victim_window_s * 1000
         hits = [
             sum(token in _tokens(one, "victim") and instant_ms(one.occurred_at) <= before for one in self._alike(signal))
             for token in _tokens(signal, "victim")
@@ -156,9 +156,9 @@ class SlowAssess:
         suspects = (one for one in signal.subjects if one.role == "suspect" and not one.derived)
         kinds = {one.kind for one in suspects if one.token not in known}
         for rule in POLICY.routes[signal.kind]:
-            threshold = POLICY.case_from if rule.from_score is None else rule.from_score
+            threshold = POLICY.case_threshold if rule.from_score is None else rule.from_score
             queue = queue_of(rule, signal.region, POLICY)
-            touched = not rule.touches or kinds & set(rule.touches)
+            touched = not rule.indicator_kinds or kinds & set(rule.indicator_kinds)
             if touched and (rule.always or score >= threshold):
                 self.queues[token].add(queue)
         allowed = {queue_of(rule, signal.region, POLICY) for rule in POLICY.routes[signal.kind]}

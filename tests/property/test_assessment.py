@@ -1,4 +1,4 @@
-"""An assessment under any sequence of moves: a locked result never changes, and any change to one is seen."""
+"""An appraisal under any sequence of moves: a locked result never changes, and any change to one is seen."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.oversight.appraisals import (
-    Assessment,
-    AssessmentMoveKind,
-    AssessmentState,
+    Appraisal,
+    AppraisalMoveKind,
+    AppraisalState,
     Ruling,
     SupervisionMoveKind,
     SupervisionState,
@@ -29,14 +29,14 @@ STEP = st.tuples(
 )
 
 
-def _play(steps: list[Any]) -> list[tuple[Assessment | None, Any, Any]]:
-    """(before, move, change) of each step. It begins with an open assessment, so that most steps mean something."""
+def _play(steps: list[Any]) -> list[tuple[Appraisal | None, Any, Any]]:
+    """(before, move, change) of each step. It begins with an open appraisal, so that most steps mean something."""
     found = decide(move=move("open"), record=None, now=after()).record
     days, made = 0, []
     for kind, right, number, pause, again in steps:
         days += pause
         party = (UNIT if kind == "dispute" else BODY) if right else "somebody"
-        over: dict[str, Any] = {} if again else {"move_id": f"{kind}-{len(made)}"}
+        over: dict[str, Any] = {} if again else {"action_id": f"{kind}-{len(made)}"}
         if kind == "publish":
             over["disputes_until"] = after(days=days + 10)
         if kind == "dispute" and number % 2:
@@ -52,7 +52,7 @@ def _play(steps: list[Any]) -> list[tuple[Assessment | None, Any, Any]]:
 def test_a_locked_result_changes_never(steps: list[Any]) -> None:
     found = locked()
     for kind, right, number, pause, again in steps:
-        one = move(kind, BODY if right else UNIT, number, **({} if again else {"move_id": f"n-{kind}-{number}"}))
+        one = move(kind, BODY if right else UNIT, number, **({} if again else {"action_id": f"n-{kind}-{number}"}))
         change = decide(move=one, record=found, now=after(days=31 + pause), signer=SIGNER)
         assert change.record is None
         assert change.echo or (change.refusal is not None and change.refusal.problem == "locked")
@@ -69,10 +69,10 @@ def test_what_leads_to_a_lock_is_published_ruled_and_verified(steps: list[Any]) 
         assert after_it.revision == before.revision + 1
         assert after_it.state in TABLE[before.state, one.kind].to
         waiting = any(dispute.ruling is None for dispute in after_it.disputes)
-        assert waiting == (after_it.state is AssessmentState.DISPUTED)
-        assert (after_it.lock is not None) == (after_it.state is AssessmentState.LOCKED) == verified(after_it, VERIFIER)
-        if after_it.state is AssessmentState.LOCKED:
-            assert one.kind is AssessmentMoveKind.LOCK and after_it.lock.at >= after_it.disputes_until
+        assert waiting == (after_it.state is AppraisalState.DISPUTED)
+        assert (after_it.lock is not None) == (after_it.state is AppraisalState.LOCKED) == verified(after_it, VERIFIER)
+        if after_it.state is AppraisalState.LOCKED:
+            assert one.kind is AppraisalMoveKind.LOCK and after_it.lock.at >= after_it.disputes_until
 
 
 @given(st.lists(STEP, max_size=30))
@@ -93,7 +93,7 @@ def test_any_change_of_a_locked_result_is_seen(data: Any) -> None:
         "published_at": None,
         "disputes_until": after(days=29),
         "results": (found.results[0].model_copy(update={"figures": {**found.results[0].figures, "cases": 19}}),),
-        "disputes": (dispute.model_copy(update={"claimed": 2, "ruling": Ruling.REJECTED}),),
+        "disputes": (dispute.model_copy(update={"claimed_value": 2, "ruling": Ruling.REJECTED}),),
         "lock": found.lock.model_copy(update={"digest": "sha-256:" + "0" * 64}),
     }
     names = data.draw(st.sets(st.sampled_from(sorted(changed)), min_size=1))
@@ -116,16 +116,16 @@ def test_a_measure_is_overdue_only_past_its_deadline_and_ends_once(steps: list[A
     for number, (kind, right, pause) in enumerate(steps):
         days += pause
         party = (UNIT if kind == "answer" else BODY) if right else "somebody"
-        one = step(kind, party, move_id=f"m-{number}", answer_by=after(days=days + 7))
+        one = step(kind, party, action_id=f"m-{number}", answer_by=after(days=days + 7))
         change = supervision.decide(move=one, record=found, now=after(days=days))
         made = change.record
         if made is None:
             continue
         assert not ended, "nothing leads out of an end"
         if made.state is SupervisionState.OVERDUE:
-            assert made.answer_by <= made.changed_at and made.missed == found.missed + 1
+            assert made.answer_by <= made.changed_at and made.missed_deadlines == found.missed_deadlines + 1
         assert made.revision == (found.revision + 1 if found else 1)
-        assert made.missed <= (made.revision + 1) // 2
+        assert made.missed_deadlines <= (made.revision + 1) // 2
         ended = made.ended_at is not None
         assert ended == (made.state in (SupervisionState.LIFTED, SupervisionState.WITHDRAWN))
         found = made

@@ -54,7 +54,7 @@ def test_only_an_applied_action_changes_a_case_and_by_one_revision(steps: list[A
             assert change.case.changed_at == change.at
         else:
             assert change.case is None
-            assert change.outcome is ActionOutcome.ECHO or (change.why and change.problem)
+            assert change.outcome is ActionOutcome.REDELIVERY or (change.detail and change.problem)
         assert (change.action_id, change.case_id, change.kind) == (action.action_id, action.case_id, action.kind)
 
 
@@ -84,7 +84,7 @@ def test_an_action_is_applied_once_and_a_stale_one_never(steps: list[Any]) -> No
         if action.kind in FROM_ASSESS or before is None:
             continue
         if action.action_id in applied:
-            assert change.outcome is ActionOutcome.ECHO
+            assert change.outcome is ActionOutcome.REDELIVERY
         elif action.revision is not None and action.revision != before.revision:
             assert (change.outcome, change.problem) == (ActionOutcome.REFUSED, "stale-revision")
         if change.outcome is ActionOutcome.APPLIED:
@@ -114,7 +114,7 @@ def test_a_case_says_at_any_time_what_its_live_signals_say(steps: list[Any]) -> 
         if action.kind is ActionKind.JOIN:
             live[action.signal.signal_id] = action.signal
         elif action.kind is ActionKind.RETRACT:
-            del live[action.withdrawn.signal_id]
+            del live[action.retracted_contribution.signal_id]
         if (case := change.case) is None:
             continue
         assert case.signal_count == len(live)

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from orjson import loads
 
-from schemas.appeals import ObjectionRequest
+from schemas.appeals import AppealRequest
 from schemas.cases.case import Action, ActionKind, ActionOutcome, Case, CaseChange, CaseStatus, Disposition
 from schemas.codec import dump
 from schemas.common import instant_ms
-from schemas.deadlines import ClockState, Due
-from schemas.dissuasion import TaskEvent
+from schemas.deadlines import DeadlineState, Due
+from schemas.dissuasion import DissuasionEvent
 from schemas.orders.order import LIVE, OrderState
 from stream_processors.domain.cases import orders as case_orders
 from stream_processors.domain.cases.decide import decide
@@ -48,11 +48,13 @@ STEP = st.one_of(
     st.tuples(st.just("officer"), st.sampled_from(OFFICERS), st.sampled_from(MOVED), N),
     st.tuples(st.just("answer"), st.sampled_from(BANKS), st.sampled_from(ANSWERED), N, MINOR),
     st.tuples(st.just("measure"), st.sampled_from(BANKS), st.sampled_from(["warned", "blocked", "reported"]), N),
-    st.tuples(st.just("task"), st.sampled_from([*BANKS, *OFFICERS]), st.sampled_from(["ask", "take", "give_back", "cancel"])),
     st.tuples(
-        st.just("objection"),
+        st.just("dissuasion"), st.sampled_from([*BANKS, *OFFICERS]), st.sampled_from(["ask", "take", "give_back", "cancel"])
+    ),
+    st.tuples(
+        st.just("appeal"),
         st.sampled_from([*BANKS, *OFFICERS]),
-        st.sampled_from(["lodge", "notice", "uphold", "reject", "release", "confirm"]),
+        st.sampled_from(["file", "notice", "uphold", "reject", "release", "confirm"]),
     ),
     st.tuples(st.just("clock"), N, st.booleans()),
     st.tuples(st.just("wait"), st.sampled_from([1, 60, 3600, 86_400, 40 * 86_400])),
@@ -95,13 +97,13 @@ class Play:
         yield ("answer", "", "verify", -1, minor)
         yield ("answer", "", "execute", -1, minor)
         if what == "objected":
-            yield ("objection", "bank-001", "lodge")
-            yield ("objection", "bank-001", "notice")
-            yield ("objection", "officer-c", "uphold")
-            yield ("objection", "officer-c", "release")
+            yield ("appeal", "bank-001", "file")
+            yield ("appeal", "bank-001", "notice")
+            yield ("appeal", "officer-c", "uphold")
+            yield ("appeal", "officer-c", "release")
         if what == "taken":
-            yield ("task", "officer-a", "ask")
-            yield ("task", "bank-001", "take")
+            yield ("dissuasion", "officer-a", "ask")
+            yield ("dissuasion", "bank-001", "take")
 
     def take(self, action: Action, actor: str) -> None:
         self.now += timedelta(seconds=1)
@@ -156,7 +158,7 @@ class Play:
             over |= {"subject": subject(about)}
         if known and (of_kind in ("release", "return_funds") or (of_kind == "freeze" and of)):
             target = next(one for one in self.case.orders if one.order_id == known[of % len(known)])
-            over |= {"of": target.order_id, "recipient": target.recipient, "amount_minor": minor, "currency": "CNY"}
+            over |= {"related_order_id": target.order_id, "recipient": target.recipient, "amount_minor": minor, "currency": "CNY"}
             over |= {"method": "pro_rata"} if of_kind == "return_funds" and about % 2 else {}
             if of_kind == "freeze" and target.subject is not None:
                 over |= {"subject": target.subject, "verify": target.verify}
@@ -181,27 +183,27 @@ class Play:
         one = measure(what, f"m-{which}-{bank}", institution=bank, done_at=self.now)
         return self._action(n, "measure", f"institution:{bank}", measure=one)
 
-    def _task(self, n: int, kind: str, who: str, what: str) -> tuple[Action, str]:
-        made = ask() if what == "ask" else TaskEvent(event_id="x", task_id="task-1", kind=what)
-        return self._action(n, "task", f"{'officer' if who in OFFICERS else 'institution'}:{who}", task=made)
+    def _dissuasion(self, n: int, kind: str, who: str, what: str) -> tuple[Action, str]:
+        made = ask() if what == "ask" else DissuasionEvent(event_id="x", dissuasion_id="dissuasion-1", kind=what)
+        return self._action(n, "dissuasion", f"{'officer' if who in OFFICERS else 'institution'}:{who}", dissuasion=made)
 
-    def _objection(self, n: int, kind: str, who: str, move: str) -> tuple[Action, str]:
+    def _appeal(self, n: int, kind: str, who: str, move: str) -> tuple[Action, str]:
         officer = who if who in OFFICERS else None
         party = (self.case.queue if self.case else QUEUE) if officer else who
-        made = ObjectionRequest(
-            request_id="r", objection_id="obj-1", case_id="case-1", move=move, party=party, officer=officer, text_sealed="k1.x"
+        made = AppealRequest(
+            request_id="r", appeal_id="obj-1", case_id="case-1", action=move, party=party, officer=officer, text_sealed="k1.x"
         )
-        return self._action(n, "objection", f"{'officer' if officer else 'institution'}:{who}", objection=made)
+        return self._action(n, "appeal", f"{'officer' if officer else 'institution'}:{who}", appeal=made)
 
     def _clock(self, n: int, kind: str, which: int, waits: bool) -> tuple[Action, str] | None:
         """The timekeeper asks for a moment: when it is due, or whatever the time is."""
-        waiting = [one for one in (self.case.clocks if self.case else ()) if one.next_at is not None]
+        waiting = [one for one in (self.case.deadlines if self.case else ()) if one.next_at is not None]
         if not waiting:
             return None
         one = sorted(waiting, key=lambda clock: clock.next_at)[which % len(waiting)]
         self.now = max(self.now, one.next_at) if waits else self.now
-        due = Due.trusted(clock=one.name, run=one.run, step=one.step)
-        return self._action(n, "clock_due", "stage:timekeeper", due=due)
+        due = Due.trusted(deadline=one.name, run=one.run, step=one.step)
+        return self._action(n, "deadline_due", "stage:timekeeper", due=due)
 
     def _wait(self, n: int, kind: str, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
@@ -224,20 +226,20 @@ def test_no_more_is_held_than_arrived_and_nothing_is_held_that_is_not_in_force(s
                 assert one.subject is not None
                 held[one.subject.token] += one.held_minor
         assert all(n <= ARRIVED for n in held.values())
-        assert len(case.orders) <= orders.MOST_ORDERS and len(case.clocks) <= 64
+        assert len(case.orders) <= orders.MOST_ORDERS and len(case.deadlines) <= 64
 
 
 @given(STEPS)
 def test_a_moment_of_a_clock_comes_once_and_never_early(steps: list[Any]) -> None:
     fired: set[tuple[str, int, str]] = set()
     for before, action, _, now, change in Play().run(steps).played:
-        if action.kind is not ActionKind.CLOCK_DUE or change.outcome is not ActionOutcome.APPLIED:
+        if action.kind is not ActionKind.DEADLINE_DUE or change.outcome is not ActionOutcome.APPLIED:
             continue
         assert action.due is not None and before is not None
-        moment = (action.due.clock, action.due.run, action.due.step)
+        moment = (action.due.deadline, action.due.run, action.due.step)
         assert moment not in fired
         fired.add(moment)
-        clock = next(one for one in before.clocks if (one.name, one.run) == moment[:2])
+        clock = next(one for one in before.deadlines if (one.name, one.run) == moment[:2])
         assert clock.next_at is not None and clock.next_at <= now
 
 
@@ -245,11 +247,11 @@ def test_a_moment_of_a_clock_comes_once_and_never_early(steps: list[Any]) -> Non
 def test_a_run_of_a_clock_is_never_used_again_and_what_waits_has_its_moment(steps: list[Any]) -> None:
     begun: dict[tuple[str, int], datetime] = {}
     for _, _, _, _, change in Play().run(steps).played:
-        for one in change.case.clocks if change.case else ():
+        for one in change.case.deadlines if change.case else ():
             assert begun.setdefault((one.name, one.run), one.started_at) == one.started_at
-            ended = one.state in (ClockState.STOPPED, ClockState.CANCELLED)
+            ended = one.state in (DeadlineState.STOPPED, DeadlineState.CANCELLED)
             assert not ended or one.next_at is None
-            assert one.state is not ClockState.OPEN or one.next_at is not None
+            assert one.state is not DeadlineState.OPEN or one.next_at is not None
 
 
 @given(STEPS)
@@ -257,13 +259,13 @@ def test_a_suspicious_report_is_owed_by_who_reported_a_confirmed_case_and_by_nob
     for _, _, _, _, change in Play().run(steps).played:
         if (case := change.case) is None:
             continue
-        owed = [one for one in case.clocks if one.name == "suspicious_report" and one.state is ClockState.OPEN]
+        owed = [one for one in case.deadlines if one.name == "suspicious_report" and one.state is DeadlineState.OPEN]
         assert all(one.about in case.institutions and one.about.startswith("bank-") for one in owed)
         assert len(owed) == len({one.about for one in owed})
         assert not owed or case.disposition is Disposition.CONFIRMED
         if change.kind is ActionKind.DISPOSE and case.disposition is Disposition.CONFIRMED:
-            theirs = [one for one in case.clocks if one.name == "suspicious_report"]
-            asked = {one.about for one in theirs if one.state is not ClockState.CANCELLED}
+            theirs = [one for one in case.deadlines if one.name == "suspicious_report"]
+            asked = {one.about for one in theirs if one.state is not DeadlineState.CANCELLED}
             assert {one for one in case.institutions if one.startswith("bank-")} <= asked
 
 
@@ -271,10 +273,10 @@ def test_a_suspicious_report_is_owed_by_who_reported_a_confirmed_case_and_by_nob
 def test_every_live_order_can_end_by_itself(steps: list[Any]) -> None:
     """A clock runs for it: what nobody answers is asked for, what nobody renews expires."""
     for _, _, _, _, change in Play().run(steps).played:
-        if (case := change.case) is None or change.kind is ActionKind.CLOCK_DUE:
+        if (case := change.case) is None or change.kind is ActionKind.DEADLINE_DUE:
             continue
-        running = {one.about for one in case.clocks if one.state is ClockState.OPEN}
-        fired = {one.about for one in case.clocks if one.state is ClockState.FIRED}
+        running = {one.about for one in case.deadlines if one.state is DeadlineState.OPEN}
+        fired = {one.about for one in case.deadlines if one.state is DeadlineState.FIRED}
         for one in case.orders:
             if one.state in (OrderState.AWAITING_APPROVAL, OrderState.ISSUED, OrderState.DELIVERED, OrderState.VERIFIED):
                 assert one.order_id in running | fired, (one.kind, one.state)
@@ -287,8 +289,8 @@ def test_a_refused_action_changes_nothing_and_says_why(steps: list[Any]) -> None
             assert change.case is not None
             assert change.case.revision == (before.revision if before else 0) + 1
             continue
-        assert change.case is None and not change.notices and not change.follows and change.counted is None
-        assert change.outcome is ActionOutcome.ECHO or (change.why and change.problem)
+        assert change.case is None and not change.notifications and not change.follow_ups and change.figure_changes is None
+        assert change.outcome is ActionOutcome.REDELIVERY or (change.detail and change.problem)
 
 
 @given(STEPS)
@@ -306,10 +308,10 @@ def test_what_is_decided_again_from_the_log_is_the_same(steps: list[Any]) -> Non
 def test_a_notice_has_one_id_and_reaches_nobody_who_reported_by_name(steps: list[Any]) -> None:
     seen: set[str] = set()
     for _, _, _, _, change in Play().run(steps).played:
-        for one in change.notices:
-            assert one.notice_id not in seen
-            seen.add(one.notice_id)
-            if one.feedback or one.warning or one.taken_back:
+        for one in change.notifications:
+            assert one.notification_id not in seen
+            seen.add(one.notification_id)
+            if one.feedback or one.warning or one.retraction:
                 said = dump(one).decode()
                 assert all(bank not in said for bank in BANKS if bank != one.recipient)
 
@@ -320,11 +322,11 @@ def test_whoever_carried_out_what_was_taken_back_is_told_to_lift_it(steps: list[
     last = play.played[-1][-1]
     if last.outcome is not ActionOutcome.APPLIED or last.case is None:
         return
-    pending = {one.of for one in last.case.orders if one.kind == "release" and one.state in LIVE}
+    pending = {one.related_order_id for one in last.case.orders if one.kind == "release" and one.state in LIVE}
     for one in last.case.orders:
         if one.kind in case_orders.REVERSIBLE and one.state in LIVE:
             assert one.order_id in pending, (one.kind, one.state)
-    told = {one.recipient for one in last.notices if one.says == "order_released"}
+    told = {one.recipient for one in last.notifications if one.template == "order_released"}
     before = play.played[-1][0]
     assert before is not None
     known = {one.order_id for one in before.orders}

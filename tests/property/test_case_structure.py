@@ -110,7 +110,7 @@ class World:
         if what == "merge":
             below = [name for name in sorted({*self.cases, *HOMES}) if name <= case.case_id or other % 8 == 0]
             into = below[other % len(below)]
-            action = move("merge", case_id=case.case_id, into=into, action_id=f"m-{self.made}", queue=QUEUE)
+            action = move("merge", case_id=case.case_id, into_case_id=into, action_id=f"m-{self.made}", queue=QUEUE)
         else:
             names = [signal.signal_id for signal in case.signals]
             chosen = tuple(names[: 1 + other % 2]) or ("none",)
@@ -122,7 +122,12 @@ def _joined(action: Action, case: Case | None) -> CaseEffects:
     signal = action.signal
     assert signal is not None
     if case is None:
-        new = {"primary": signal.subjects[0], "primary_signal_id": signal.signal_id, "opened_at": after(), "severity": "low"}
+        new = {
+            "primary_subject": signal.subjects[0],
+            "primary_signal_id": signal.signal_id,
+            "opened_at": after(),
+            "severity": "low",
+        }
         new |= {"case_id": action.case_id, "queue": QUEUE, "status": CaseStatus.OPEN, "kinds": (), "institutions": ()}
         new |= {"score": 0, "signals": (signal,), "signal_count": 1, "amount_minor": tally.money({}, signal)}
         return CaseEffects({**new, "tally": tally.counted(tally.EMPTY, signal)})
@@ -132,7 +137,7 @@ def _joined(action: Action, case: Case | None) -> CaseEffects:
 
 
 def _left(action: Action, case: Case | None) -> CaseEffects:
-    gone = action.withdrawn
+    gone = action.retracted_contribution
     assert gone is not None
     assert case is not None, "a retraction came to a case that is not there"
     assert gone.institution in case.tally.institutions, "a retraction came where its signal does not count"
@@ -197,14 +202,14 @@ def test_the_model_reaches_what_it_is_about() -> None:
         for number in range(2):
             world._join(home, f"sig-{home}-{number}", 1)
             world.made += 1
-    world.act("case-2", move("merge", case_id="case-2", into="case-1", queue=QUEUE))
+    world.act("case-2", move("merge", case_id="case-2", into_case_id="case-1", queue=QUEUE))
     world.drain()
     assert world.cases["case-1"].signal_count == 4
     chosen = ("sig-case-2-1",)
     world.act("case-1", move("split", case_id="case-1", signals=chosen, queue=QUEUE))
     world.drain()
     assert (world.cases["case-1"].signal_count, world.cases["case-1~1"].signal_count) == (3, 1)
-    world.act("case-1~1", move("merge", case_id="case-1~1", into="case-1", queue=QUEUE))
+    world.act("case-1~1", move("merge", case_id="case-1~1", into_case_id="case-1", queue=QUEUE))
     world.act("case-2", taken_back(joined(**_shape(world.live["sig-case-2-1/1"][1])), "case-2"))
     world.drain()
     assert (world.cases["case-1"].signal_count, world.cases["case-1~1"].signal_count) == (3, 0)

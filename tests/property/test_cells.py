@@ -37,11 +37,11 @@ SIGNAL = st.fixed_dictionaries(
     {
         "institution": st.sampled_from(["bank-001", "bank-002", "telecom-1"]),
         "kind": st.sampled_from(["telecom_fraud", "illegal_finance"]),
-        "outcome": st.sampled_from(["assessed", "assessed", "assessed", "repeat", "resend", "conflict"]),
+        "outcome": st.sampled_from(["assessed", "assessed", "assessed", "duplicate_reference", "duplicate_content", "conflict"]),
         "minutes": st.integers(0, 100_000),
         "took_ms": st.integers(0, 10**9),
         "gone_after": st.sampled_from([None, None, 5, 90_000]),
-        "below": st.sampled_from([2, FOREVER]),
+        "below_version": st.sampled_from([2, FOREVER]),
     }
 )
 
@@ -63,7 +63,12 @@ def _facts(drawn: list[dict[str, Any]]) -> list[AssessedSignal]:
             # As it comes back from assess's own state.
             _, again = standing.unpack(left.signal_id, standing.pack(3, left))
             assert again == left
-            gone = {"outcome": AssessOutcome.RETRACTION, "below": one["below"], "undone": (again,), "accepted_at": after(days=40)}
+            gone = {
+                "outcome": AssessOutcome.RETRACTION,
+                "below_version": one["below_version"],
+                "retracted_contributions": (again,),
+                "accepted_at": after(days=40),
+            }
             found.append(AssessedSignal.trusted(emitted=0, institution=one["institution"], **gone))
     return found
 
@@ -75,7 +80,7 @@ def _effects(one: AssessedSignal | CountedFigures) -> list[Effect]:
     if isinstance(one, AssessedSignal):
         return project_assessed(decode(ASSESSED, encode(ASSESSED, one, **head), ReceiptRow))
     change = CaseChange.trusted(
-        action_id=None, case_id=None, kind=None, outcome=ActionOutcome.APPLIED, at=T0, actor="x", counted=one
+        action_id=None, case_id=None, kind=None, outcome=ActionOutcome.APPLIED, at=T0, actor="x", figure_changes=one
     )
     return project_changed(decode(CASE_CHANGES, encode(CASE_CHANGES, change, **head), ChangeRow))
 

@@ -1,4 +1,5 @@
-"""Clocks under any sequence of starts, stops and due requests while the time jumps. With the timekeeper: test_timekeeper.py."""
+"""Deadlines under any sequence of starts, stops and due requests while the time jumps. With the timekeeper:
+test_timekeeper.py."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.common import instant_ms
-from schemas.deadlines import Clock, ClockState
+from schemas.deadlines import Deadline, DeadlineState
 from stream_processors.domain.deadlines import deadlines as domain
 from stream_processors.domain.deadlines.due_index import moments
 from tests.support.builders import after
@@ -37,7 +38,7 @@ STEP = st.tuples(
 )
 
 
-def _asked(clocks: tuple[Clock, ...], kind: str, name: str, run: int, step: str) -> tuple[str, int, str]:
+def _asked(clocks: tuple[Deadline, ...], kind: str, name: str, run: int, step: str) -> tuple[str, int, str]:
     """`next`: what really comes next of one of the clocks; `due`: anything, stale or made up."""
     waiting = [one for one in clocks if one.step is not None]
     if kind == "next" and waiting:
@@ -46,9 +47,9 @@ def _asked(clocks: tuple[Clock, ...], kind: str, name: str, run: int, step: str)
     return name, run, step
 
 
-def _play(steps: list[Any]) -> list[tuple[tuple[Clock, ...], str, Any, tuple[str, int, str], datetime]]:
+def _play(steps: list[Any]) -> list[tuple[tuple[Deadline, ...], str, Any, tuple[str, int, str], datetime]]:
     """(clocks before, kind of event, its outcome, what was asked, when)."""
-    clocks: tuple[Clock, ...] = ()
+    clocks: tuple[Deadline, ...] = ()
     played, now_s = [], 0
     for kind, name, about, run, step, pause_s in steps:
         now_s = max(0, now_s + pause_s)
@@ -86,7 +87,7 @@ def test_each_step_of_a_run_falls_due_at_most_once_and_never_before_its_time(ste
 def test_the_steps_of_a_run_come_in_their_order_and_none_after_its_end(steps: list[Any]) -> None:
     ended, last = set(), {}
     for before, kind, found, (name, run, step), _ in _play(steps):
-        ended |= {(one.name, one.run) for one in before if one.state not in (ClockState.OPEN, ClockState.FIRED)}
+        ended |= {(one.name, one.run) for one in before if one.state not in (DeadlineState.OPEN, DeadlineState.FIRED)}
         if kind in ("due", "next") and not found.refusal:
             assert (name, run) not in ended
             assert ORDER.index(step) > last.get((name, run), -1)
@@ -111,12 +112,12 @@ def test_a_run_number_is_used_once_and_one_clock_of_a_purpose_is_outstanding(ste
     runs = [(found.clock.name, found.clock.run) for _, kind, found, _, _ in played if kind == "start"]
     assert len(runs) == len(set(runs))
     for before, *_ in played:
-        going = [(one.name, one.about) for one in before if one.state in (ClockState.OPEN, ClockState.FIRED)]
+        going = [(one.name, one.about) for one in before if one.state in (DeadlineState.OPEN, DeadlineState.FIRED)]
         assert len(going) == len(set(going))
         for one in before:
             assert (one.step is None) == (one.next_at is None)
-            assert one.step is None or one.state in (ClockState.OPEN, ClockState.FIRED)
-            assert (one.late is not None) == (one.state is ClockState.STOPPED)
+            assert one.step is None or one.state in (DeadlineState.OPEN, DeadlineState.FIRED)
+            assert (one.late is not None) == (one.state is DeadlineState.STOPPED)
 
 
 @given(st.lists(STEP, max_size=40))

@@ -19,7 +19,7 @@ from schemas.cases.case import Action, ActionKind, ActionOutcome
 from schemas.codec import decode
 from schemas.common import from_ms
 from schemas.envelope import Origin
-from schemas.notices import Notice
+from schemas.notices import Notification
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, DELIVERIES, NOTIFICATIONS, SUBMITTED
 from stream_processors.agents import track
 from stream_processors.state.fold_run import read_chunk
@@ -38,9 +38,9 @@ POINTS = ["deliver.polled", "deliver.decided", "deliver.issued", "deliver.follow
 MARK = st.fixed_dictionaries(
     {
         "notice": st.integers(0, 30),
-        "state": st.sampled_from(["received", "acknowledged", "parked", "replayed"]),
+        "state": st.sampled_from(["received", "acknowledged", "parked", "redelivered"]),
         "second": st.integers(0, 3),
-        "way": st.sampled_from(["poll", "webhook"]),
+        "channel": st.sampled_from(["poll", "webhook"]),
     }
 )
 OFFICER = st.fixed_dictionaries(
@@ -83,12 +83,12 @@ def asking(**given: Any) -> Any:
         return change
     case_id, drawn = change.case.case_id, crc32(action.action_id.encode())
     notices = tuple(
-        Notice(
-            notice_id=f"{action.action_id}/{case_id}/{n}",
+        Notification(
+            notification_id=f"{action.action_id}/{case_id}/{n}",
             recipient=RECIPIENTS[(drawn + n) % len(RECIPIENTS)],
             kind="feedback",
             case_id=case_id,
-            says="case_seen",
+            template="case_seen",
             at=given["now"],
         )
         for n in range(drawn % 4)
@@ -97,7 +97,7 @@ def asking(**given: Any) -> Any:
     if drawn % 3 == 0 and not action.action_id.startswith("follow-"):
         name = f"follow-{action.action_id}"
         follows = (Action(action_id=name, case_id=f"{case_id}-b", kind=ActionKind.CLOSE, queue="q", officer="officer-a"),)
-    return change.model_copy(update={"notices": notices, "follows": follows})
+    return change.model_copy(update={"notifications": notices, "follow_ups": follows})
 
 
 class Recipients(Player):
@@ -119,10 +119,10 @@ class Recipients(Player):
 
     async def said(self, one: dict[str, Any]) -> None:
         """A mark about a notice that there is, or that will be."""
-        known = [decode(NOTIFICATIONS, record.value).data.notice for record in self.world.log.all(NOTIFICATIONS)]
+        known = [decode(NOTIFICATIONS, record.value).data.notification for record in self.world.log.all(NOTIFICATIONS)]
         if known:
             notice = known[one["notice"] % len(known)]
-            way = {"way": one["way"], "notice_id": notice.notice_id, "noticed_at": notice.at}
+            way = {"channel": one["channel"], "notification_id": notice.notification_id, "notified_at": notice.at}
             at = from_ms(self.world.clock.ms - 1000 * one["second"])
             self.world.submit(*mark_record(mark(one["state"], 0, notice.recipient, at, **way)), DELIVERIES)
 
@@ -159,8 +159,8 @@ def test_every_notice_stands_once_in_its_recipients_inbox(history: list[Any]) ->
     world = player.world
     changes = wanted(world)
     told = [one for p in range(NOTIFICATIONS.partitions) for one in counted(world, p)]
-    assert sorted(one.envelope.data.notice.notice_id for one in told) == sorted(
-        notice.notice_id for _, change in changes for notice in change.notices
+    assert sorted(one.envelope.data.notification.notification_id for one in told) == sorted(
+        notice.notification_id for _, change in changes for notice in change.notifications
     )
     for p in range(NOTIFICATIONS.partitions):
         sources = [tuple(map(int, one.envelope.origin.rsplit("/", 3)[1:])) for one in counted(world, p)]
@@ -168,15 +168,17 @@ def test_every_notice_stands_once_in_its_recipients_inbox(history: list[Any]) ->
             own = [source for source in sources if source[0] == q]
             assert own == sorted(set(own)), "in the order of what caused them"
     asked = {one.data.action_id for one in requests(world)}
-    assert asked == {action.action_id for _, change in changes for action in change.follows}
+    assert asked == {action.action_id for _, change in changes for action in change.follow_ups}
     decided = {change.action_id for _, change in changes}
     assert asked <= decided, "and track has said what became of it"
     for recipient in RECIPIENTS:
         own = [
-            (one.offset, one.envelope.data.notice.notice_id) for one in told if one.envelope.data.notice.recipient == recipient
+            (one.offset, one.envelope.data.notification.notification_id)
+            for one in told
+            if one.envelope.data.notification.recipient == recipient
         ]
         inbox = seen(world.redis["project"], recipient)
-        assert [(one.offset, one.issued.notice.notice_id) for one in inbox.entries] == sorted(own)
+        assert [(one.offset, one.issued.notification.notification_id) for one in inbox.entries] == sorted(own)
         assert inbox.unreceived == [
             one.offset for one in inbox.entries if one.delivery.received is None and one.delivery.acknowledged is None
         ]
@@ -208,8 +210,8 @@ def test_the_place_of_deliver_is_never_past_what_was_not_written(history: list[A
         return player.world
 
     world = asyncio.run(lost())
-    told = [one.envelope.data.notice.notice_id for p in range(NOTIFICATIONS.partitions) for one in counted(world, p)]
-    assert sorted(told) == sorted(notice.notice_id for _, change in wanted(world) for notice in change.notices)
+    told = [one.envelope.data.notification.notification_id for p in range(NOTIFICATIONS.partitions) for one in counted(world, p)]
+    assert sorted(told) == sorted(notice.notification_id for _, change in wanted(world) for notice in change.notifications)
     assert {one.key for one in world.log.all(CASE_COMMANDS)} >= {
-        action.case_id.encode() for _, change in wanted(world) for action in change.follows
+        action.case_id.encode() for _, change in wanted(world) for action in change.follow_ups
     }

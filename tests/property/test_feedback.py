@@ -73,9 +73,9 @@ def test_a_sender_that_keeps_the_last_feedback_knows_what_the_case_says_of_its_s
             said = known.get(signal.signal_id, Feedback(case_id=case.case_id, signal_id=signal.signal_id))
             live = {one for one in case.institutions if one != signal.institution}
             assert said.corroborated_by == len(live)
-            assert set(said.acts) == handling.acts
-            assert said.saved_minor == ({"CNY": 100 * len(handling.acts)} if handling.acts else {})
-            assert said.seen == (signal.signal_id in handling.seen or case.status == "disposed")
+            assert set(said.actions_taken) == handling.acts
+            assert said.prevented_loss_minor == ({"CNY": 100 * len(handling.acts)} if handling.acts else {})
+            assert said.reviewed == (signal.signal_id in handling.seen or case.status == "disposed")
 
 
 @given(st.lists(STEP, max_size=25))
@@ -103,7 +103,7 @@ def test_whoever_reported_or_holds_is_warned_exactly_when_more_others_report(ste
         concerned = ({*(before.institutions if before else ()), "bank-z"} - {who}) if first else set()
         assert set(told) == concerned
         for recipient, data in told.items():
-            assert data.others == len({one for one in case.institutions if one != recipient})
+            assert data.other_institutions == len({one for one in case.institutions if one != recipient})
 
 
 DONE = st.lists(
@@ -123,8 +123,8 @@ def test_everybody_concerned_is_told_once_and_no_more_is_released_than_was_held(
         mine = [one for one in told if one.recipient != case.queue]
         assert sorted(one.recipient for one in mine) == sorted({"bank-w", *(one.institution for one in executed)})
         held = {one.order_id: one.amount_minor or 0 for one in executed}
-        proposed = [undo for one in told for undo in one.payload.proposed]
-        own = [undo for one in mine for undo in one.payload.undo]
+        proposed = [undo for one in told for undo in one.payload.proposed_orders]
+        own = [undo for one in mine for undo in one.payload.reversals]
         assert not (own and case.signal_count), "a part would tell what the reports that are left name"
         if not case.signal_count:
             assert sorted(f"{undo}" for undo in own if undo.order_id) == sorted(f"{undo}" for undo in proposed)

@@ -107,7 +107,7 @@ def test_each_raw_record_ends_in_one_receipt_whatever_it_holds_and_whatever_dies
     assert dead == {offset for (_, offset), value in written.items() if not _is_taken(value)}
     accepted = {receipt.signal_id for receipt in told.values() if receipt.signal_id}
     assessed = [decode(ASSESSED, one.value).data for one in world.log.all(ASSESSED)]
-    new = [fact.signal_id for fact in assessed if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND)]
+    new = [fact.signal_id for fact in assessed if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT)]
     assert sorted(new) == sorted(accepted), "each reference once, and none that no receipt tells of"
     assert not [fact for fact in assessed if fact.outcome is AssessOutcome.REFUSED]
     assert content(world.redis[STAGE]) == content(asyncio.run(world.afresh(STAGE)))

@@ -105,7 +105,7 @@ def seen_by(world: World, who: str) -> bytes:
         "cases": {
             name: own_case(case, SEALER, caller).model_dump(mode="json") for name, case in cases.items() if concerns(case, who)
         },
-        "notices": [_told(one) for change in changes for one in change.notices if one.recipient == who],
+        "notices": [_told(one) for change in changes for one in change.notifications if one.recipient == who],
         "answers": [_answer(one) for one in changes if one.actor == f"institution:{who}"],
     }
     return orjson.dumps(shown, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
@@ -131,7 +131,7 @@ def _told(notice: Any) -> Any:
 
 
 def _answer(change: CaseChange) -> Any:
-    return change.action_id, change.outcome.value, change.problem, change.why, change.moves
+    return change.action_id, change.outcome.value, change.problem, change.detail, change.allowed_transitions
 
 
 def officers_acts(world: World) -> set[Any]:
@@ -160,11 +160,11 @@ def test_a_measure_is_taken_and_an_order_reaches_its_recipient_in_these_stories(
     """The control: what the stories do is done, and an institution reads it."""
     world = asyncio.run(play(list(enumerate(STORIES["an order in a case of leads"]))))
     shown = orjson.loads(seen_by(world, "bank-a"))
-    assert [one["says"] for one in shown["notices"]] == ["order_issued", "feedback"]
+    assert [one["template"] for one in shown["notices"]] == ["order_issued", "feedback"]
     shown = orjson.loads(seen_by(world, "bank-b"))
     assert [one[1] for one in shown["answers"]] == ["applied"]
     (case,) = shown["cases"].values()
-    assert (case["others"], case["opened_at"], case["signals"], len(case["measures"])) == (0, None, [], 1)
+    assert (case["other_institutions"], case["opened_at"], case["signals"], len(case["measures"])) == (0, None, [], 1)
 
 
 STORIES: dict[str, list[Step]] = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.cases.views import own_case
 from gateway.security.auth import Caller, Role
 from schemas.cases.case import Case
-from schemas.ids import OBJECTION, ORDER, TASK, case_of, name_of
+from schemas.ids import APPEAL, DISSUASION, ORDER, case_of, name_of
 from stream_processors.views.allowed_actions import concerns, feedback_of
 from tests.property.test_case_loop import BANKS, OFFICERS, STEPS, Play
 from tests.support.builders import SEALER
@@ -34,7 +34,7 @@ def test_who_is_told_anything_of_a_case_may_see_it_and_nobody_else(steps: list[A
     for case in _cases(steps)[-6:]:
         for bank in (*BANKS, "bank-999"):
             told = own_case(case, SEALER, Caller(bank, Role.INSTITUTION, (), 0.0))
-            own = (told.signals, told.measures, told.orders, told.tasks, told.objections)
+            own = (told.signals, told.measures, told.orders, told.dissuasions, told.appeals)
             assert concerns(case, bank) or not any(own)
         assert not concerns(case, "bank-999")
 
@@ -52,14 +52,14 @@ def test_feedback_names_nobody_and_promises_no_more_than_is_held(steps: list[Any
 _CASE = st.from_regex(r"case-[0-9a-f]{1,24}(~[0-9]{1,3}){0,3}", fullmatch=True)
 
 
-@given(_CASE, st.sampled_from([ORDER, TASK, OBJECTION]), st.text(min_size=1, max_size=60))
+@given(_CASE, st.sampled_from([ORDER, DISSUASION, APPEAL]), st.text(min_size=1, max_size=60))
 def test_a_name_leads_back_to_its_case_and_to_no_other_form(case: str, form: Any, action: str) -> None:
     name = name_of(form, case, action)
     assert case_of(form, name) == case
-    assert all(case_of(other, name) is None for other in (ORDER, TASK, OBJECTION) if other != form)
+    assert all(case_of(other, name) is None for other in (ORDER, DISSUASION, APPEAL) if other != form)
 
 
-@given(st.text(max_size=200), st.sampled_from([ORDER, TASK, OBJECTION]))
+@given(st.text(max_size=200), st.sampled_from([ORDER, DISSUASION, APPEAL]))
 def test_whatever_is_no_name_leads_to_a_case_or_nowhere(text: str, form: Any) -> None:
     found = case_of(form, text)
     assert found is None or found.startswith("case-")

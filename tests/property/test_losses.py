@@ -105,7 +105,7 @@ class Day:
             return
         case = cases[number % len(cases)]
         own = [one["case_id"] for one in cases if one["queue"] == case["queue"]]
-        more = {"into": own[other % len(own)]} if kind == "merge" else {"signals": _ids(case)[:other] or ("none",)}
+        more = {"into_case_id": own[other % len(own)]} if kind == "merge" else {"signals": _ids(case)[:other] or ("none",)}
         for what, fields in (("claim", {}), (kind, more)):
             self.number += 1
             self.world.clock.forward(1)
@@ -276,10 +276,10 @@ async def check(world: World) -> None:
     assert live_joins_of(world) <= named, f"counts, and no fact says so: {live_joins_of(world) - named}"
     asked, told = Counter[str](), Counter[str]()
     for changes in sources(world.log.all(CASE_CHANGES), CASE_CHANGES, CASE_COMMANDS).values():
-        asked.update(f"{one.recipient} {one.notice_id}" for one in changes[0].data.notices)
+        asked.update(f"{one.recipient} {one.notification_id}" for one in changes[0].data.notifications)
     for record in world.log.all(NOTIFICATIONS):
-        notice = decode(NOTIFICATIONS, record.value).data.notice
-        told[f"{notice.recipient} {notice.notice_id}"] += 1
+        notice = decode(NOTIFICATIONS, record.value).data.notification
+        told[f"{notice.recipient} {notice.notification_id}"] += 1
     assert asked.keys() <= told.keys(), f"never issued: {asked.keys() - told.keys()}"
 
 

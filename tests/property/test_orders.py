@@ -1,4 +1,4 @@
-"""The orders of a case and a dissuasion task under any sequence of events, of anybody, at any time."""
+"""The orders of a case and a dissuasion under any sequence of events, of anybody, at any time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.dissuasion import OVER, Task, TaskEventKind
+from schemas.dissuasion import OVER, Dissuasion, DissuasionEventKind
 from schemas.orders.kinds import HOLDS, LETTERS, REVERSIBLE, OrderKind
 from schemas.orders.order import LIVE, UNDONE, Order, OrderEventKind, OrderState
 from schemas.orders.policy import OrderRules
@@ -20,7 +20,7 @@ from stream_processors.domain.orders import order
 from stream_processors.domain.orders import order_book as orders
 from stream_processors.domain.state_machine import Table, allow, party
 from tests.support.builders import T0
-from tests.support.order_builders import ANSWERS, REACH, RULES, Desk, ask, ends, event, issue, subject, task_event, transfer
+from tests.support.order_builders import ANSWERS, REACH, RULES, Desk, ask, dissuasion_event, ends, event, issue, subject, transfer
 
 ARRIVED = 1_000_000
 IDS = tuple(f"ord-{number}" for number in range(1, 7))
@@ -106,7 +106,7 @@ STOP, FREEZE = RULES.kinds[OrderKind.STOP_PAYMENT], RULES.kinds[OrderKind.FREEZE
 PLAYED = OrderRules(
     kinds={
         **RULES.kinds,
-        OrderKind.STOP_PAYMENT: STOP.model_copy(update={"four_eyes_from_minor": ARRIVED}),
+        OrderKind.STOP_PAYMENT: STOP.model_copy(update={"dual_approval_from_minor": ARRIVED}),
         OrderKind.FREEZE: FREEZE.model_copy(update={"renewals": 2}),
     }
 )
@@ -151,7 +151,7 @@ def _event(step: dict[str, Any], number: int, desk: Desk) -> Any:
         target = _target(step, desk)
         over: dict[str, Any] = {
             "amount_minor": step["amount"],
-            "of": target and target.order_id,
+            "related_order_id": target and target.order_id,
             "traced_minor": step["traced"],
         }
         over |= {"method": "pro_rata"} if step["kind"] == "return_funds" and step["transfer"] else {}
@@ -163,7 +163,7 @@ def _event(step: dict[str, Any], number: int, desk: Desk) -> Any:
     over = {**TRIED.get(step["do"], {}), "event_id": name}
     if step["amount"] is not None:
         over["amount_minor"] = step["amount"]
-    over |= {"arrived_minor": step["arrived"]} if step["arrived"] else {}
+    over |= {"credited_minor": step["arrived"]} if step["arrived"] else {}
     over |= {"done_at": desk.now + timedelta(hours=step["done_h"])} if step["done_h"] else {}
     return event(step["do"], step["id"], **over)
 
@@ -190,13 +190,15 @@ def test_a_refusal_changes_nothing_and_every_move_that_it_lists_is_open_but_for_
             continue
         assert (change.orders, change.order, change.notices, change.starts, change.stops) == (before, None, (), (), ())
         assert change.refused.why and change.refused.problem
-        for name in change.refused.moves:
+        for name in change.refused.allowed_transitions:
             tried = issue(order_id=one.order_id) if name == "issue" else event(name, one.order_id, **TRIED.get(name, {}))
             # Of this order alone: what would follow for another one, ended meanwhile, is that one's to refuse.
             own = next((known for known in before if known.order_id == one.order_id), None)
             others = tuple(known for known in before if known is not own)
             with patch.object(order, "TABLE", GUARDLESS):
-                told = order.decide(order=own, event=tried, actor=actor, rules=PLAYED, now=now, ends=ends, others=others)
+                told = order.decide(
+                    order=own, event=tried, actor=actor, rules=PLAYED, now=now, ends=ends, other_institutions=others
+                )
             assert told.refused is None
 
 
@@ -209,7 +211,7 @@ def test_what_is_not_open_is_refused_and_what_is_open_only_by_a_guard(steps: lis
         listed = one.kind in order.TABLE.allowed(found.state, found, {party(actor).role})
         assert listed or change.refused is not None
         if change.refused is not None:
-            assert (one.kind in change.refused.moves) == listed
+            assert (one.kind in change.refused.allowed_transitions) == listed
 
 
 @given(STEPS)
@@ -258,7 +260,7 @@ def test_no_more_is_returned_than_was_frozen(steps: list[Any]) -> None:
             frozen[one.order_id] = one.amount_minor
     final = played[-1][3].orders if played else ()
     for name, most in frozen.items():
-        assert sum(one.paid_minor for one in final if one.of == name) <= most
+        assert sum(one.paid_minor for one in final if one.related_order_id == name) <= most
 
 
 @given(STEPS)
@@ -278,7 +280,7 @@ def test_a_stop_is_compared_before_it_is_carried_out(steps: list[Any]) -> None:
         for one in change.orders:
             if one.held_minor and one.kind is OrderKind.STOP_PAYMENT:
                 assert one.verified_at is not None and one.verified_at <= one.executed_at + timedelta(minutes=5)
-                assert one.refusal is None
+                assert one.refusal_reason is None
 
 
 @given(STEPS)
@@ -286,9 +288,9 @@ def test_nothing_is_paid_back_pro_rata_before_its_notice_has_ended(steps: list[A
     """But for what was paid after its order had ended, which is known all the same."""
     for _, _, _, change, now in _play(steps):
         for one in change.orders:
-            assert (one.notice_until is not None) == (one.method == "pro_rata" and one.issued_at is not None)
-            if one.notice_until is not None and one.state is OrderState.EXECUTED:
-                assert one.notice_until <= one.executed_at <= now
+            assert (one.public_notice_until is not None) == (one.method == "pro_rata" and one.issued_at is not None)
+            if one.public_notice_until is not None and one.state is OrderState.EXECUTED:
+                assert one.public_notice_until <= one.executed_at <= now
 
 
 PEOPLES = (OrderEventKind.ISSUE, OrderEventKind.APPROVE, OrderEventKind.RENEW)
@@ -313,7 +315,7 @@ def test_the_caps_hold_whenever_somebody_decides(steps: list[Any]) -> None:
 def test_what_needs_two_people_has_two(steps: list[Any]) -> None:
     for _, _, _, change, _ in _play(steps):
         for one in change.orders:
-            if one.four_eyes and one.issued_at is not None:
+            if one.dual_approval and one.issued_at is not None:
                 assert one.approved_by is not None and one.approved_by != one.issued_by
 
 
@@ -339,7 +341,7 @@ def test_whoever_carried_out_what_ended_is_told_or_has_said_that_it_is_lifted(st
         told |= {one.order_id for one in change.notices if one.kind == "release" and one.recipient == "bank-001"}
         for one in change.orders:
             if one.executed_at is not None and one.state in (OrderState.EXPIRED, OrderState.RELEASED):
-                releases = {it.order_id for it in change.orders if it.of == one.order_id}
+                releases = {it.order_id for it in change.orders if it.related_order_id == one.order_id}
                 assert one.lifted_at is not None or one.order_id in told or releases & told
 
 
@@ -354,14 +356,14 @@ def test_a_clock_runs_for_an_order_that_lasts_and_for_no_other(steps: list[Any])
             running[start.name, start.about] = start.due_at
         for it in change.orders:
             lasts = it.state in LIVE and it.state is not OrderState.AWAITING_APPROVAL and it.valid_until is not None
-            assert running.get((it.clock, it.order_id)) == (it.valid_until if lasts else None), (one.kind, it.state)
+            assert running.get((it.validity_deadline, it.order_id)) == (it.valid_until if lasts else None), (one.kind, it.state)
             awaited = it.state in ("issued", "delivered", "verified")
-            assert ((it.answer_clock, it.order_id) in running) == (awaited and it.answer_by is not None)
+            assert ((it.answer_deadline, it.order_id) in running) == (awaited and it.answer_by is not None)
             assert (("order_approval", it.order_id) in running) == (it.state is OrderState.AWAITING_APPROVAL)
             compares = it.kind is OrderKind.STOP_PAYMENT and it.state in ("issued", "delivered")
             assert (("verify_stop", it.order_id) in running) == compares
             waited = it.state in UNDONE and it.method == "pro_rata"
-            assert running.get(("return_notice", it.order_id)) == (it.notice_until if waited else None)
+            assert running.get(("return_notice", it.order_id)) == (it.public_notice_until if waited else None)
 
 
 @given(STEPS)
@@ -371,7 +373,7 @@ def test_a_decision_depends_on_its_arguments_alone_and_names_its_notices_once(st
         again = Desk(PLAYED)
         again.orders = before
         assert again.do(one, actor, now) == change
-        names += [notice.notice_id for notice in change.notices]
+        names += [notice.notification_id for notice in change.notices]
     assert len(names) == len(set(names))
 
 
@@ -385,9 +387,9 @@ def test_an_order_and_its_history_stay_bounded_and_can_be_read_back(steps: list[
             assert one.kind not in LETTERS
 
 
-TASK_STEPS = st.lists(
+DISSUASION_STEPS = st.lists(
     st.tuples(
-        st.sampled_from([kind.value for kind in TaskEventKind if kind is not TaskEventKind.ASK]),
+        st.sampled_from([kind.value for kind in DissuasionEventKind if kind is not DissuasionEventKind.ASK]),
         st.sampled_from(
             [*(f"institution:{one.party}" for one in REACH), "institution:bank-002", "officer:a", "stage:timekeeper"]
         ),
@@ -399,29 +401,29 @@ TASK_STEPS = st.lists(
 )
 
 
-@given(TASK_STEPS)
-def test_one_party_at_a_time_works_on_a_task_and_one_that_is_over_stays_over(steps: list[Any]) -> None:
-    task: Task = dissuasion.decide(task=None, event=ask(), actor="officer:a", now=T0).task  # type: ignore[assignment]
+@given(DISSUASION_STEPS)
+def test_one_party_at_a_time_works_on_a_dissuasion_and_one_that_is_over_stays_over(steps: list[Any]) -> None:
+    current: Dissuasion = dissuasion.decide(dissuasion=None, event=ask(), actor="officer:a", now=T0).dissuasion  # type: ignore[assignment]
     running = True
     for kind, actor, result, outcome, unit in steps:
-        one = task_event(kind, result, outcome=outcome, unit=unit)
-        change = dissuasion.decide(task=task, event=one, actor=actor, now=T0)
-        if change.task is None:
+        one = dissuasion_event(kind, result, outcome=outcome, unit=unit)
+        change = dissuasion.decide(dissuasion=current, event=one, actor=actor, now=T0)
+        if change.dissuasion is None:
             assert change.refused is not None and change.notices == change.starts == change.stops == ()
-            for name in change.refused.moves:
-                assert (task.state, TaskEventKind(name)) in dissuasion.TABLE
+            for name in change.refused.allowed_transitions:
+                assert (current.state, DissuasionEventKind(name)) in dissuasion.TABLE
             continue
-        assert task.state not in OVER
-        assert change.task.state in dissuasion.TABLE[task.state, TaskEventKind(kind)].to
+        assert current.state not in OVER
+        assert change.dissuasion.state in dissuasion.TABLE[current.state, DissuasionEventKind(kind)].to
         who = unit if unit and actor.startswith("officer") else party(actor).id
-        if task.taken_by not in (None, who):
+        if current.taken_by not in (None, who):
             assert kind in ("cancel", "due")
-        task = change.task
+        current = change.dissuasion
         running = bool(change.starts) or (running and not change.stops)
-        assert running == (task.state not in OVER and task.missed < dissuasion.MOST_MISSED)
-        assert (task.state == "taken") <= (task.taken_by is not None)
-        assert (task.state in OVER) == (task.outcome is not None) == (task.ended_at is not None)
-        assert (task.state == "dissuaded") == (task.outcome == "dissuaded")
+        assert running == (current.state not in OVER and current.missed_deadlines < dissuasion.MOST_MISSED)
+        assert (current.state == "taken") <= (current.taken_by is not None)
+        assert (current.state in OVER) == (current.outcome is not None) == (current.ended_at is not None)
+        assert (current.state == "dissuaded") == (current.outcome == "dissuaded")
 
 
 WALKS = 500

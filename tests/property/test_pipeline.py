@@ -320,9 +320,9 @@ def floors(player: Player, facts: dict[tuple[int, int], Any]) -> dict[str, int]:
     for record in player.world.log.all(RETRACTIONS):
         if record.key != b"key":
             one = decode(RETRACTIONS, record.value).data
-            found[one.signal_id] = max(found[one.signal_id], one.below)
+            found[one.signal_id] = max(found[one.signal_id], one.below_version)
     for fact in facts.values():
-        if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND):
+        if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT):
             found[fact.signal_id] = max(found[fact.signal_id], fact.version)
     return found
 
@@ -375,7 +375,7 @@ def every_source_record_has_a_fact(player: Player, facts: dict[tuple[int, int], 
 
 def a_reference_counts_once(facts: dict[tuple[int, int], Any]) -> None:
     """One record holds a version of a reference, whatever came under it."""
-    holding = (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED)
+    holding = (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT, AssessOutcome.RETRACTED)
     holders = Counter((fact.signal_id, fact.version) for fact in facts.values() if fact.outcome in holding)
     known = {(fact.signal_id, fact.version) for fact in facts.values() if fact.signal_id is not None}
     assert set(holders.values()) <= {1}
@@ -394,13 +394,13 @@ def a_content_has_one_holder_at_a_time(player: Player) -> None:
                 continue
             seen.add(envelope.origin)
             held = holder.get(fact.content_id or "", fact.signal_id or "").partition("/")[0]
-            if fact.outcome is AssessOutcome.RESEND:
-                assert held == fact.of != fact.signal_id
+            if fact.outcome is AssessOutcome.DUPLICATE_CONTENT:
+                assert held == fact.duplicate_of != fact.signal_id
             elif fact.outcome is AssessOutcome.ASSESSED:
                 assert held == fact.signal_id, f"a content that {held} holds counts twice"
                 holder[fact.content_id] = name_of(fact.signal_id, fact.version)
-            for one in fact.undone:
-                if one.freed and holder.get(one.content_id) == one.name:
+            for one in fact.retracted_contributions:
+                if one.is_last_of_content and holder.get(one.content_id) == one.name:
                     del holder[one.content_id]
 
 
@@ -411,7 +411,9 @@ def what_is_dead_is_taken_back_once_and_nothing_else_is(player: Player, facts: d
         if one.outcome is AssessOutcome.ASSESSED
     )
     undone = Counter(
-        (one.signal_id, one.version, one.content_id, one.queues) for fact in retractions(player).values() for one in fact.undone
+        (one.signal_id, one.version, one.content_id, one.queues)
+        for fact in retractions(player).values()
+        for one in fact.retracted_contributions
     )
     lasting = Counter(
         (one.signal_id, one.version, one.content_id, tuple(route.queue for route in one.routes)) for one in live(player, facts)
@@ -435,7 +437,7 @@ def only_live_signals_are_sighted(player: Player, facts: dict[tuple[int, int], A
         for subject in sighted(fact):
             seen, when = wanted[f"s:{match_name(subject.token, fact.kind)}"], instant_ms(fact.occurred_at)
             site = subject.derived and fact.subjects[0].kind == "domain"
-            alone = site or subject.token == primary or subject.part in ("payer", "payee")
+            alone = site or subject.token == primary or subject.event_role in ("payer", "payee")
             beside = "" if alone else primary.partition(".")[2][:5]
             seen[f"s{fact.institution}|{fact.content_id}" + (f">{beside}" if beside else "")] = when
             seen[f"i{fact.institution}"] = min(-when, seen.get(f"i{fact.institution}", 0))
@@ -474,13 +476,13 @@ def each_join_is_applied_once(player: Player, facts: dict[tuple[int, int], Any])
     wanted += Counter(
         (f"retract-{one.name}-{queue}", joined_by[one.signal_id, one.version, queue])
         for fact in retractions(player).values()
-        for one in fact.undone
+        for one in fact.retracted_contributions
         for queue in one.queues
     )
     applied: Counter[tuple[str, str]] = Counter()
     for envelopes in sources(player.world.log.all(CASE_CHANGES), CASE_CHANGES).values():
         change = envelopes[0].data
-        if change.kind in (ActionKind.JOIN, ActionKind.RETRACT) and change.outcome is not ActionOutcome.ECHO:
+        if change.kind in (ActionKind.JOIN, ActionKind.RETRACT) and change.outcome is not ActionOutcome.REDELIVERY:
             assert change.outcome is ActionOutcome.APPLIED
             applied[change.action_id, change.case_id] += 1
     assert applied == wanted
@@ -554,7 +556,7 @@ def dead_letters_hold_what_was_refused(player: Player, facts: dict[tuple[int, in
 
 
 async def the_state_is_the_fold_of_the_log(world: World) -> None:
-    since = world.clock.ms - world.policy.keep.sightings_days * DAY_MS
+    since = world.clock.ms - world.policy.retention.sightings_days * DAY_MS
     for stage in STAGES:
         live, afresh = content(world.redis[stage], since), content(await world.afresh(stage), since)
         assert live == afresh, f"the {stage} state is not what the log says"
@@ -572,7 +574,9 @@ def views_count_every_fact_once(player: Player, facts: dict[tuple[int, int], Any
     wanted = Counter(f"{fact.outcome.value}:{fact.institution or 'unknown'}" for fact in every)
     assert {k: n for k, n in counters.items() if not k.startswith("action_")} == dict(wanted)
     held = [
-        fact for fact in facts.values() if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED)
+        fact
+        for fact in facts.values()
+        if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT, AssessOutcome.RETRACTED)
     ]
     assert receipts == {f"r:{name_of(fact.signal_id, fact.version)}" for fact in held}
     changes = sources(player.world.log.all(CASE_CHANGES), CASE_CHANGES)

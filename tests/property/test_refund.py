@@ -37,7 +37,7 @@ BALANCES = st.integers(0, 120)
 
 
 def _of(balance: int, payments: list[Payment], notice: bool = True) -> Refund:
-    frozen = Frozen(account="mule", balance_minor=balance, currency="CNY", notice_ends_at=T0 if notice else None)
+    frozen = Frozen(account="mule", balance_minor=balance, currency="CNY", public_notice_ends_at=T0 if notice else None)
     return refund(frozen, payments, basis="basis", now=T0)
 
 
@@ -48,8 +48,8 @@ def _paid(payments: list[Payment]) -> dict[str, int]:
 @given(BALANCES, PAYMENTS)
 def test_shares_and_what_is_left_are_exactly_the_balance(balance: int, payments: list[Payment]) -> None:
     result, paid = _of(balance, payments), _paid(payments)
-    assert sum(one.share_minor for one in result.shares) + result.left_minor == balance
-    assert result.left_minor >= 0
+    assert sum(one.share_minor for one in result.shares) + result.undistributed_minor == balance
+    assert result.undistributed_minor >= 0
     assert {one.payer: one.paid_minor for one in result.shares} == paid
     assert all(0 <= one.share_minor <= one.paid_minor for one in result.shares)
 
@@ -71,7 +71,7 @@ def test_pro_rata_is_the_exact_share_rounded_and_never_puts_a_smaller_payer_befo
     shares = {one.payer: one.share_minor for one in result.shares}
     exact = {one: Fraction(balance * n, sum(paid.values())) for one, n in paid.items()}
     assert all(abs(shares[one] - exact[one]) < 1 for one in paid)
-    assert result.left_minor == 0
+    assert result.undistributed_minor == 0
     for one in paid:
         for other in paid:
             if paid[one] > paid[other]:

@@ -20,7 +20,7 @@ from stream_processors.domain.scorecards.card import TOTAL
 from stream_processors.domain.scorecards.export import plain, safe
 from stream_processors.domain.scorecards.suppression import hidden
 from tests.support.builders import T0
-from tests.support.scores import CaseOf, ClockOf, MeasureOf, OrderOf, folded
+from tests.support.scores import CaseOf, DeadlineOf, MeasureOf, OrderOf, folded
 
 KIND = CardKind.INSTITUTION
 BANKS = ("bank-001", "bank-002")
@@ -46,11 +46,13 @@ def _moved(case: CaseOf, what: str, n: int, at: Any, number: int) -> CaseOf:
             return case.but(institutions=tuple(one for one in case.institutions if one != bank))
         case "clock":
             name = ("acknowledge", "dispose", "warn", "block", "report", "emergency_stop")[n % 6]
-            return case.but(clocks=(*case.clocks, ClockOf(name, number, bank, started_at=at, due_at=at + timedelta(hours=n))))
+            return case.but(
+                deadlines=(*case.clocks, DeadlineOf(name, number, bank, started_at=at, due_at=at + timedelta(hours=n)))
+            )
         case "end" if case.clocks:
             state = ("fired", "stopped", "cancelled")[n % 3]
-            ended = ClockOf(**{**vars(case.clocks[n % len(case.clocks)]), "state": state, "stopped_at": at})
-            return case.but(clocks=tuple(ended if one.run == ended.run else one for one in case.clocks))
+            ended = DeadlineOf(**{**vars(case.clocks[n % len(case.clocks)]), "state": state, "stopped_at": at})
+            return case.but(deadlines=tuple(ended if one.run == ended.run else one for one in case.clocks))
         case "order":
             kind = ("stop_payment", "freeze", "return_funds", "supervision_letter")[n % 4]
             return case.but(orders=(*case.orders, OrderOf(f"ord-{number}", kind, bank, issued_at=at)))
@@ -167,7 +169,7 @@ def known(shown: Scorecard) -> set[tuple[str, str]]:
             equations.append([((TOTAL, figure), 1), *(((row.party, figure), -1) for row in shown.rows)])
     system = []
     for terms in equations:
-        free = {name: Fraction(by) for name, by in terms if name[1] in rows[name[0]].hidden}
+        free = {name: Fraction(by) for name, by in terms if name[1] in rows[name[0]].suppressed}
         if free:
             system.append((free, -sum(Fraction(by * rows[name[0]].counts[name[1]]) for name, by in terms if name not in free)))
     return _solved(system) | _squeezed(system)
@@ -242,7 +244,7 @@ def test_the_attacker_finds_what_is_hidden_alone() -> None:
     whole = card(cells, kind=KIND, period="2026", threshold=0)
     row = whole.rows[0]
     less = {name: n for name, n in row.counts.items() if name not in ("warnings", "confirmed")}
-    naive = row.model_copy(update={"counts": less, "hidden": ("warnings", "confirmed")})
+    naive = row.model_copy(update={"counts": less, "suppressed": ("warnings", "confirmed")})
     assert known(whole.model_copy(update={"rows": (naive, whole.rows[1])})) == {("a", "warnings"), ("a", "confirmed")}
 
 
@@ -309,7 +311,7 @@ def test_a_csv_reads_back_as_it_was_and_no_cell_begins_with_a_formula(names: dic
     assert [line["name"] for line in lines] == [names.get(line["party"], "") for line in lines]
     for line, row in zip(lines, (*found.rows, found.total), strict=True):
         assert {name: int(line[name]) for name in row.counts} == row.counts
-        assert {name for name, text in line.items() if text == "*"} >= set(row.hidden)
+        assert {name for name, text in line.items() if text == "*"} >= set(row.suppressed)
 
 
 @given(TEXT | HOSTILE)

@@ -53,7 +53,7 @@ def test_routes_depend_on_the_score_and_the_known_queues_alone(signal, points, q
     assert {route.case_id for route in found} == {
         case_id(route.queue, match_name(signal.primary.token, signal.kind)) for route in found
     }
-    if points >= POLICY.case_from:
+    if points >= POLICY.case_threshold:
         assert found
 
 

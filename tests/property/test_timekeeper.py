@@ -12,14 +12,14 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.deadlines import Clocks
+from schemas.deadlines import Deadlines
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, PARTITIONS
 from stream_processors.runtime.crash_points import POINTS
 from tests.support.crashing import Crasher, crashing
 from tests.support.ticking import Ticking, own_time
 from tests.support.world import content
 
-RULES = Clocks.model_validate(
+RULES = Deadlines.model_validate(
     {
         "rules": [
             {
@@ -59,7 +59,7 @@ ACT = st.one_of(
     st.tuples(st.just("restart"), st.integers(0, 1)),
     st.tuples(st.just("owners"), st.lists(st.integers(0, 1), min_size=PARTITIONS, max_size=PARTITIONS)),
     st.tuples(st.just("flush"), st.sets(st.integers(0, 15), min_size=1)),
-    st.tuples(st.just("echo"), st.integers(0, PARTITIONS - 1), st.integers(0, 10**6)),
+    st.tuples(st.just("redelivery"), st.integers(0, PARTITIONS - 1), st.integers(0, 10**6)),
     st.tuples(st.just("poison"), st.integers(0, PARTITIONS - 1)),
 )
 
@@ -93,7 +93,7 @@ async def _act(day: Ticking, crasher: Crasher, what: str, *how: Any) -> None:
         await day.world.rebalance("timekeeper", how[0])
     elif what == "flush":
         day.world.redis["timekeeper"].flush(how[0])
-    elif what == "echo":  # a track that lived on writes a fact a second time
+    elif what == "redelivery":  # a track that lived on writes a fact a second time
         facts = [record for record in day.world.log.all(CASE_CHANGES, how[0]) if record.key]
         if facts:
             echo = facts[how[1] % len(facts)]
@@ -123,7 +123,7 @@ async def _all_fell_due_once(day: Ticking) -> None:
     assert all(count == 1 for count in day.track.fired.values())
     assert all(late >= 0 for late in day.track.late_ms.values())
     for case_id, case in day.track.cases.items():
-        for clock in case.clocks:
+        for clock in case.deadlines:
             fell = {step for (of, name, run, step) in day.track.fired if (of, name, run) == (case_id, clock.name, clock.run)}
             if clock.state == "fired":
                 wanted = {step for (name, step) in SPANS_MS if name == clock.name}

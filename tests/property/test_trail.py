@@ -52,7 +52,7 @@ RULES = st.builds(
     match_window_s=st.integers(0, 4),
     max_depth=st.integers(1, 5),
     max_fan_out=st.integers(1, 4),
-    most_transfers=st.integers(1, 30),
+    max_transfers=st.integers(1, 30),
 )
 
 
@@ -96,7 +96,7 @@ def _slow_order(transfers: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 def _slow_trace(loss: Loss, reports: list[TransferReport], rules: TrailRules, told: list[Statement]) -> dict[str, Any]:
     """Every minor unit is a coin in a row of coins: the depth of the loss's, None for others."""
     every = [one for one in _slow_order(_slow_transfers(reports, rules.match_window_s)) if one[4] == "CNY"]
-    read, unread = every[: rules.most_transfers], every[rules.most_transfers :]
+    read, unread = every[: rules.max_transfers], every[rules.max_transfers :]
     rows: dict[str, list[int | None]] = {name: [] for name in ACCOUNTS}
     arrived, cut, gone = Counter[str](), Counter[tuple[str, str, str]](), Counter[str]()
 
@@ -159,8 +159,8 @@ def test_the_trail_is_what_counting_coins_gives(
 ) -> None:
     trail, slow = _play(loss, reports, rules, told), _slow_trace(loss, reports, rules, told)
     assert {one.account: one.remaining_minor for one in trail.stops} == slow["remaining"]
-    assert {one.account: one.arrived_minor for one in trail.stops} == slow["arrived"]
-    assert {(one.bound, one.payer, one.payee): one.traced_minor for one in trail.cuts} == slow["cut"]
+    assert {one.account: one.received_minor for one in trail.stops} == slow["arrived"]
+    assert {(one.limit, one.payer, one.payee): one.traced_minor for one in trail.cuts} == slow["cut"]
     assert {one.account: one.amount_minor for one in trail.unexplained if one.gap == "balance"} == slow["gone"]
     assert sum(one.amount_minor for one in trail.unexplained if one.gap == "no_report") == slow["unpaid"]
     assert trail.unread == slow["unread"]
@@ -181,8 +181,8 @@ def test_remainders_cuts_and_what_is_unexplained_are_the_loss(
     cut = sum(one.traced_minor for one in trail.cuts)
     assert rest + cut + sum(one.amount_minor for one in trail.unexplained) == loss.amount_minor
     for stop in trail.stops:
-        assert stop.arrived_minor == stop.went_on_minor + stop.unexplained_minor + stop.remaining_minor
-        assert min(stop.went_on_minor, stop.unexplained_minor, stop.remaining_minor) >= 0
+        assert stop.received_minor == stop.forwarded_minor + stop.unexplained_minor + stop.remaining_minor
+        assert min(stop.forwarded_minor, stop.unexplained_minor, stop.remaining_minor) >= 0
         assert 1 <= stop.depth <= rules.max_depth
     assert all(hop.traced_minor <= hop.amount_minor for hop in trail.hops)
 
@@ -239,7 +239,7 @@ def test_what_is_held_never_exceeds_what_arrived_and_nothing_is_left_out_silentl
     assert len(every) == len({one.account for one in every})
     for one in every:
         assert one.amount_minor + held.get(one.account, 0) == stops[one.account].remaining_minor
-        assert one.amount_minor <= stops[one.account].arrived_minor
+        assert one.amount_minor <= stops[one.account].received_minor
     assert {one.account for one in every} == {
         name for name, one in stops.items() if name != "victim" and one.remaining_minor > held.get(name, 0)
     }

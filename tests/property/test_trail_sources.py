@@ -36,8 +36,8 @@ def test_remainders_cuts_and_gaps_add_up_and_nothing_is_more_than_arrived(
         gone = sum(one.amount_minor for one in found.unexplained)
         assert remaining + cut + gone == sum(one.amount_minor for one in losses)
         for stop in found.stops:
-            assert 0 <= stop.remaining_minor <= stop.arrived_minor
-            assert stop.arrived_minor == stop.went_on_minor + stop.unexplained_minor + stop.remaining_minor
+            assert 0 <= stop.remaining_minor <= stop.received_minor
+            assert stop.received_minor == stop.forwarded_minor + stop.unexplained_minor + stop.remaining_minor
         assert all(0 < hop.traced_minor <= hop.amount_minor for hop in found.hops)
 
 

@@ -14,7 +14,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from schemas.common import instant_ms
-from schemas.notices import Notice
+from schemas.notices import Notification
 from schemas.notifications.delivery import DeliveryState
 from stream_processors.agents import webhook_sender as calls
 from stream_processors.webhooks import delivery_queue as lanes
@@ -64,7 +64,7 @@ class Player(Calling):
     def __init__(self, crasher: Any) -> None:
         super().__init__()
         self.crasher = crasher
-        self.issued: list[Notice] = []
+        self.issued: list[Notification] = []
         self.since: dict[str, int] = {}
         self.aside: set[str] = set()  # endpoints that were taken away
         self.kept: Any = None
@@ -203,19 +203,19 @@ def check(player: Player) -> None:
     marks = player.marks()
     told: dict[tuple[str, str], set[DeliveryState]] = {}
     for mark in marks:
-        told.setdefault((mark.endpoint or "", mark.notice_id), set()).add(mark.state)
-    acknowledged = {one.notice_id for one in _others(player, DeliveryState.ACKNOWLEDGED)}
-    replayed = {one.notice_id for one in _others(player, DeliveryState.REPLAYED)}
+        told.setdefault((mark.endpoint_id or "", mark.notification_id), set()).add(mark.state)
+    acknowledged = {one.notification_id for one in _others(player, DeliveryState.ACKNOWLEDGED)}
+    redelivered = {one.notification_id for one in _others(player, DeliveryState.REDELIVERED)}
     for hook, since in player.since.items():
         firsts = player.receivers.firsts(url_of(hook))
         mine = [one for one in player.issued if one.recipient == player._bank(hook) and instant_ms(one.at) >= since]
         for one in mine:
-            states = told.get((hook, one.notice_id), set())
+            states = told.get((hook, one.notification_id), set())
             taken = hook_id(one) in firsts
-            assert taken or DeliveryState.PARKED in states or one.notice_id in acknowledged, (hook, one.notice_id)
+            assert taken or DeliveryState.PARKED in states or one.notification_id in acknowledged, (hook, one.notification_id)
             assert taken or DeliveryState.RECEIVED not in states, "no mark says what did not happen"
-        calm = [hook_id(one) for one in mine if one.notice_id not in acknowledged | replayed]
-        parked = {hook_id(one) for one in mine if DeliveryState.PARKED in told.get((hook, one.notice_id), set())}
+        calm = [hook_id(one) for one in mine if one.notification_id not in acknowledged | redelivered]
+        parked = {hook_id(one) for one in mine if DeliveryState.PARKED in told.get((hook, one.notification_id), set())}
         assert [name for name in firsts if name in calm and name not in parked] == [one for one in calm if one not in parked]
 
 

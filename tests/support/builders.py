@@ -39,7 +39,10 @@ HOTLINE = {"kind": "phone", "value": "95588", "role": "suspect"}
 CROWDED = Policy.model_validate(
     {
         **POLICY.model_dump(),
-        "hubs": {"most_primaries": 4, "listed": [{"name": "hotline", "kind": "phone", "value": "95588", "owner": "bank-009"}]},
+        "hubs": {
+            "max_primary_subjects": 4,
+            "listed": [{"name": "hotline", "kind": "phone", "value": "95588", "owner": "bank-009"}],
+        },
     }
 )
 """A policy by which hubs occur often."""
@@ -98,7 +101,7 @@ def submission(signal: SubmittedSignal) -> tuple[bytes, bytes]:
 
 def retraction(institution: str = "bank-001", reference: str = "r-1", below: int = FOREVER) -> Retraction:
     """What takes a signal back, or the versions of it below a number."""
-    return Retraction(signal_id=signal_id(TOKENIZER, institution, reference), institution=institution, below=below)
+    return Retraction(signal_id=signal_id(TOKENIZER, institution, reference), institution=institution, below_version=below)
 
 
 def retraction_record(one: Retraction) -> tuple[bytes, bytes]:
@@ -147,7 +150,7 @@ def taken_back(signal: JoinedSignal, case_id: str = "case-1") -> Action:
         case_id=case_id,
         kind=ActionKind.RETRACT,
         queue="public-security-630202",
-        withdrawn=gone,
+        retracted_contribution=gone,
     )
 
 
@@ -159,9 +162,9 @@ def move(kind: str, officer: str = "officer-a", case_id: str = "case-1", **over:
 
 _NEEDS: dict[str, dict[str, Any]] = {
     "dispose": {"disposition": "confirmed"},
-    "hand_over": {"to": "officer-b"},
+    "hand_over": {"to_officer": "officer-b"},
     "transfer": {"queue": "financial-regulator-630200"},
-    "merge": {"into": "case-0"},
+    "merge": {"into_case_id": "case-0"},
     "split": {"signals": ["sig-more"]},
     "reopen": {"note_sealed": "k1.why"},
 }
@@ -192,11 +195,11 @@ def opened_case(now: datetime = T0, **over: Any) -> Any:
 
 
 def case_in(state: str) -> Any:
-    """A case of two signals in a state of its table; `lapsed` is a claimed one, seen a day later."""
+    """A case of two signals in a state of its table; `lease_expired` is a claimed one, seen a day later."""
     found = opened_case()
     ways: dict[str, tuple[str, ...]] = {
         "claimed": ("claim",),
-        "lapsed": ("claim",),
+        "lease_expired": ("claim",),
         "disposed": ("claim", "dispose"),
         "closed": ("claim", "dispose", "close"),
         "merged": ("claim", "merge"),
@@ -205,7 +208,7 @@ def case_in(state: str) -> Any:
     for action in (more, *(move(kind) for kind in ways.get(state, ()))):
         actor = f"officer:{action.officer}" if action.officer else "stage:assess"
         change = case.decide(action=action, actor=actor, case=found, policy=POLICY, now=T0)
-        assert change.case is not None, change.why
+        assert change.case is not None, change.detail
         found = change.case
     return found
 

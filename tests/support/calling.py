@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.codec import encode
 from schemas.common import from_ms
-from schemas.notices import Notice
+from schemas.notices import Notification
 from schemas.notifications.delivery import DeliveryMark
 from schemas.notifications.webhook import WebhookEndpoint
 from schemas.topics import DELIVERIES, ENDPOINTS, NOTIFICATIONS
@@ -22,7 +22,7 @@ from tests.support.world import ENDS, World
 class Calling:
     def __init__(self) -> None:
         self.world = World()
-        self.notices: dict[str, tuple[Notice, int]] = {}
+        self.notices: dict[str, tuple[Notification, int]] = {}
         self.revisions: dict[str, int] = {}
         self.endpoints: dict[str, dict[str, WebhookEndpoint]] = {}
 
@@ -66,20 +66,28 @@ class Calling:
         found = registered(*self.endpoints[institution].values(), institution=institution, revision=revision)
         self.world.submit(*endpoints_record(found, self.now), ENDPOINTS)
 
-    def issue(self, n: int, recipient: str = "bank-001", **over: Any) -> Notice:
+    def issue(self, n: int, recipient: str = "bank-001", **over: Any) -> Notification:
         one = notice(n, recipient, at=self.now, **over)
         partition, place = self.world.submit(*notice_record(one, n), NOTIFICATIONS)
         assert partition == partition_of(recipient.encode(), NOTIFICATIONS.partitions)
-        self.notices[one.notice_id] = one, place
+        self.notices[one.notification_id] = one, place
         return one
 
-    def say(self, state: str, one: Notice, **over: Any) -> None:
-        """What somebody else marks: acknowledged, replayed."""
-        said = mark(state, recipient=one.recipient, at=self.now, notice_id=one.notice_id, way="api", noticed_at=one.at, **over)
+    def say(self, state: str, one: Notification, **over: Any) -> None:
+        """What somebody else marks: acknowledged, redelivered."""
+        said = mark(
+            state,
+            recipient=one.recipient,
+            at=self.now,
+            notification_id=one.notification_id,
+            channel="api",
+            noticed_at=one.at,
+            **over,
+        )
         self.world.submit(one.recipient.encode(), mark_value(said), DELIVERIES)
 
-    def replay(self, one: Notice, **over: Any) -> None:
-        self.say("replayed", one, place=self.notices[one.notice_id][1], **over)
+    def replay(self, one: Notification, **over: Any) -> None:
+        self.say("redelivered", one, notification_offset=self.notices[one.notification_id][1], **over)
 
     # the processes
 

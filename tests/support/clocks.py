@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from schemas.deadlines import Clock, Clocks, OfficeHours
+from schemas.deadlines import Deadline, Deadlines, OfficeHours
 from stream_processors.domain.deadlines import deadlines as domain
 from stream_processors.domain.deadlines.calendar import SHANGHAI, Calendar, calendar_of
 from stream_processors.runtime.calendar_file import load_holidays
@@ -13,9 +13,9 @@ from tests.support.builders import POLICY, T0
 
 HOLIDAYS = load_holidays()
 CALENDAR: Calendar = calendar_of(HOLIDAYS, OfficeHours())
-SHIPPED: Clocks = POLICY.clocks
+SHIPPED: Deadlines = POLICY.deadlines
 
-RULES = Clocks.model_validate(
+RULES = Deadlines.model_validate(
     {
         "rules": [
             {
@@ -23,7 +23,7 @@ RULES = Clocks.model_validate(
                 "length": {"minutes": 30},
                 "basis": "Art. 22",
                 "warn_before": {"minutes": 10},
-                "tells": ["public-security"],
+                "notify": ["public-security"],
                 "escalate": [{"to": "unit_head", "after": {"minutes": 30}}, {"to": "city", "after": {"hours": 2}}],
             },
             {"name": "warn", "length": {"minutes": 10}, "basis": "Art. 22"},
@@ -38,13 +38,13 @@ def local(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=SHANGHAI)
 
 
-def started(clocks: tuple[Clock, ...] = (), name: str = "block", now: datetime = T0, **over: Any) -> tuple[Clock, ...]:
+def started(clocks: tuple[Deadline, ...] = (), name: str = "block", now: datetime = T0, **over: Any) -> tuple[Deadline, ...]:
     """The clocks with one more running."""
     given = {"rules": RULES, "calendar": CALENDAR, **over}
     return domain.start(clocks, name=name, now=now, **given).clocks
 
 
-def fallen(clocks: tuple[Clock, ...], now: datetime, name: str = "block", run: int = 1, **over: Any) -> domain.FiredClock:
+def fallen(clocks: tuple[Deadline, ...], now: datetime, name: str = "block", run: int = 1, **over: Any) -> domain.FiredClock:
     """The next step of a run falls due."""
     step = next((one.step for one in clocks if (one.name, one.run) == (name, run)), None)
     return domain.due(clocks, **{"name": name, "run": run, "step": step or "due", "rules": RULES, "now": now, **over})

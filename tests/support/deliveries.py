@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.cases.case import Action, ActionKind, CaseChange
 from schemas.codec import decode, encode
-from schemas.notices import Notice
+from schemas.notices import Notification
 from schemas.notifications.delivery import DeliveryMark
 from schemas.signals.subjects import Subject
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, DELIVERIES, NOTIFICATIONS
@@ -22,10 +22,10 @@ def sealed_subject(order_id: str, value: str = "6222021000000001") -> Subject:
     return Subject(kind="account", role="suspect", token=token, sealed=SEALER.seal(value, f"{order_id}/{token}"))
 
 
-def notice(n: int = 0, recipient: str = "bank-001", at: datetime = T0, **over: Any) -> Notice:
+def notice(n: int = 0, recipient: str = "bank-001", at: datetime = T0, **over: Any) -> Notification:
     """A feedback without much in it."""
-    fields = {"notice_id": f"act-{n}/case-1/0", "recipient": recipient, "kind": "feedback", "case_id": "case-1"}
-    return Notice.model_validate({**fields, "says": "case_seen", "at": at, **over})
+    fields = {"notification_id": f"act-{n}/case-1/0", "recipient": recipient, "kind": "feedback", "case_id": "case-1"}
+    return Notification.model_validate({**fields, "template": "case_seen", "at": at, **over})
 
 
 def follow(n: int = 0, case_id: str = "case-2") -> Action:
@@ -34,7 +34,7 @@ def follow(n: int = 0, case_id: str = "case-2") -> Action:
     return Action(action_id=f"follow-{n}", case_id=case_id, kind=ActionKind.CLOSE, queue=queue, officer="officer-a")
 
 
-def change(n: int = 0, notices: tuple[Notice, ...] = (), follows: tuple[Action, ...] = (), **over: Any) -> CaseChange:
+def change(n: int = 0, notices: tuple[Notification, ...] = (), follows: tuple[Action, ...] = (), **over: Any) -> CaseChange:
     """An applied change of case-1."""
     case = opened_case().model_copy(update={"revision": n + 1, **over})
     return CaseChange(
@@ -46,8 +46,8 @@ def change(n: int = 0, notices: tuple[Notice, ...] = (), follows: tuple[Action, 
         actor="officer:officer-a",
         revision=n + 1,
         case=case,
-        notices=notices,
-        follows=follows,
+        notifications=notices,
+        follow_ups=follows,
     )
 
 
@@ -68,8 +68,8 @@ def put_change(world: Any, one: CaseChange, partition: int = 0, action: int | No
 
 
 def mark(state: str = "received", n: int = 0, recipient: str = "bank-001", at: datetime = T0, **over: Any) -> DeliveryMark:
-    fields = {"recipient": recipient, "notice_id": f"act-{n}/case-1/0", "state": state, "at": at, "way": "poll"}
-    return DeliveryMark.model_validate({**fields, "noticed_at": T0, **over})
+    fields = {"recipient": recipient, "notification_id": f"act-{n}/case-1/0", "state": state, "at": at, "channel": "poll"}
+    return DeliveryMark.model_validate({**fields, "notified_at": T0, **over})
 
 
 def mark_record(one: DeliveryMark) -> tuple[bytes, bytes]:

@@ -96,8 +96,8 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
         "second_institution": submitted("bank-002", "TF/88", indicators=[account(99)], **{**fraud, "narrative": None}),
         "telecom_operator": submitted("telecom-1", "c0ffee", indicators=[account(99), phone(7)], **{**fraud, "amount": None}),
         "illegal_finance": submitted("pay-001", "IF-5", **fundraising),
-        "repeat": first,
-        "resend": submitted("bank-001", "2026-000118", indicators=suspects, **fraud),
+        "duplicate_reference": first,
+        "duplicate_content": submitted("bank-001", "2026-000118", indicators=suspects, **fraud),
         "conflict": submitted("bank-001", "2026-000117", indicators=suspects, **{**fraud, "region": "630223"}),
     }
     posted = {path.name.split(".")[-2]: orjson.loads(path.read_bytes()) for path in sorted((ROOT / "http").glob("*.json"))}
@@ -131,7 +131,7 @@ async def _story() -> dict[Topic, dict[str, bytes]]:
             ("claim", "officer-a", {"lease_s": 900}),
             ("claim", "officer-b", {}),
             ("renew", "officer-a", {"lease_s": 1800}),
-            ("hand_over", "officer-a", {"to": "officer-b"}),
+            ("hand_over", "officer-a", {"to_officer": "officer-b"}),
             ("release", "officer-b", {}),
             ("claim", "officer-b", {}),
             ("dispose", "officer-b", {"disposition": "confirmed", "revision": None}),
@@ -199,25 +199,25 @@ async def _oversight_story(found: dict[Topic, dict[str, bytes]]) -> None:
 
     world = await World(workers=1).up()
     story = {
-        "assessment_open": move("open"),
-        "assessment_publish": move("publish"),
-        "assessment_dispute": move("dispute", UNIT),
+        "appraisal_open": move("open"),
+        "appraisal_publish": move("publish"),
+        "appraisal_dispute": move("dispute", UNIT),
         "supervision_issue": step("issue"),
         "supervision_answer": step("answer", UNIT),
-        "data_ask": ask(),
-        "data_hand_in": ask("hand_in", UNIT),
-        "data_find_by_a_unit": ask("find", UNIT),
-        "campaign_tell": campaign(),
+        "data_request": ask(),
+        "data_submit": ask("submit", UNIT),
+        "data_record_finding_by_a_unit": ask("record_finding", UNIT),
+        "campaign_report": campaign(),
     }
     for name, request in story.items():
-        actor = "institution:bank-001" if name == "campaign_tell" else "officer:coordinator-1"
+        actor = "institution:bank-001" if name == "campaign_report" else "officer:coordinator-1"
         key, value = oversight_record(request, actor)
         world.submit(key, value, APPRAISAL_COMMANDS)
         world.clock.forward(60)
         await world.drain()
         found[APPRAISAL_COMMANDS][name] = value
         newest = max(world.log.all(APPRAISAL_CHANGES), key=lambda record: record.timestamp_ms)
-        found[APPRAISAL_CHANGES]["refused" if name == "data_find_by_a_unit" else name] = newest.value or b""
+        found[APPRAISAL_CHANGES]["refused" if name == "data_record_finding_by_a_unit" else name] = newest.value or b""
 
 
 async def _raw_story(found: dict[Topic, dict[str, bytes]]) -> None:
@@ -244,7 +244,7 @@ async def _deliveries(found: dict[Topic, dict[str, bytes]]) -> None:
     from tests.support.world import World
 
     world = await World(workers=1).up()
-    told = {"says": "order_executed", "data": {"recipient": "bank-001"}, "kind": "clock", "order_id": "ord-1"}
+    told = {"template": "order_executed", "data": {"recipient": "bank-001"}, "kind": "deadline", "order_id": "ord-1"}
     executed = notice(1, "public-security-630202", after(minutes=5), **told)
     for number, one in enumerate([ordered(), change(1, (executed,), orders=ordered().case.orders)]):
         put_change(world, one)
@@ -252,12 +252,14 @@ async def _deliveries(found: dict[Topic, dict[str, bytes]]) -> None:
         found[CASE_CHANGES].setdefault("applied_with_notices", _newest_of(world, CASE_CHANGES, 0)) if number == 0 else None
     names = {b"bank-001": "order", b"public-security-630202": "answer_of_an_order"}
     found[NOTIFICATIONS] |= {names[record.key or b""]: record.value or b"" for record in world.log.all(NOTIFICATIONS)}
-    way = {"noticed_at": after(), "notice_id": "act-issue-ord-1/ord-1/0"}
+    way = {"notified_at": after(), "notification_id": "act-issue-ord-1/ord-1/0"}
     marks = {
         "received": mark("received", at=after(seconds=2), **way),
-        "acknowledged": mark("acknowledged", at=after(seconds=40), **{**way, "way": "api"}),
-        "parked": mark("parked", at=after(hours=20), **{**way, "way": "webhook"}, attempt=12, detail="the endpoint answered 500"),
-        "replayed": mark("replayed", at=after(hours=21), **{**way, "way": "api"}),
+        "acknowledged": mark("acknowledged", at=after(seconds=40), **{**way, "channel": "api"}),
+        "parked": mark(
+            "parked", at=after(hours=20), **{**way, "channel": "webhook"}, attempt=12, detail="the endpoint answered 500"
+        ),
+        "redelivered": mark("redelivered", at=after(hours=21), **{**way, "channel": "api"}),
     }
     found[DELIVERIES] |= {name: mark_record(one)[1] for name, one in marks.items()}
 

@@ -13,7 +13,7 @@ from typing import Any
 from schemas.cases.case import Action, ActionKind, ActionOutcome, CaseChange
 from schemas.codec import decode, encode
 from schemas.common import from_ms
-from schemas.deadlines import Clock, Clocks
+from schemas.deadlines import Deadline, Deadlines
 from schemas.envelope import Origin
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS
 from stream_processors.domain.deadlines import deadlines as domain
@@ -21,13 +21,13 @@ from stream_processors.runtime.log import Log, Record
 from tests.support.builders import opened_case
 from tests.support.clocks import CALENDAR, RULES
 
-NEW = opened_case().model_copy(update={"revision": 0, "clocks": ()})
+NEW = opened_case().model_copy(update={"revision": 0, "deadlines": ()})
 Fired = tuple[str, str, int, str]
 """Case, clock, run, step."""
 
 
 class FakeTrack:
-    def __init__(self, log: Log, rules: Clocks = RULES) -> None:
+    def __init__(self, log: Log, rules: Deadlines = RULES) -> None:
         self.log, self.rules = log, rules
         self.cases: dict[str, Any] = {}
         self.at: Counter[int] = Counter()
@@ -72,23 +72,23 @@ class FakeTrack:
         now = from_ms(at_ms)
         head = {"action_id": action.action_id, "case_id": action.case_id, "kind": action.kind, "at": now, "actor": "test"}
         case = self.cases.get(action.case_id) or NEW.model_copy(update={"case_id": action.case_id})
-        clocks, why = self._clocks(case.clocks, action, at_ms)
+        clocks, why = self._clocks(case.deadlines, action, at_ms)
         if why:
             self.refused[why] += 1
-            return CaseChange.trusted(**head, outcome=ActionOutcome.REFUSED, why=why)
-        case = case.model_copy(update={"clocks": clocks, "revision": case.revision + 1, "changed_at": now})
+            return CaseChange.trusted(**head, outcome=ActionOutcome.REFUSED, detail=why)
+        case = case.model_copy(update={"deadlines": clocks, "revision": case.revision + 1, "changed_at": now})
         self.cases[action.case_id] = case
         return CaseChange.trusted(**head, outcome=ActionOutcome.APPLIED, case=case, revision=case.revision)
 
-    def _clocks(self, clocks: tuple[Clock, ...], action: Action, at_ms: int) -> tuple[tuple[Clock, ...], str]:
+    def _clocks(self, clocks: tuple[Deadline, ...], action: Action, at_ms: int) -> tuple[tuple[Deadline, ...], str]:
         now = from_ms(at_ms)
         if (due := action.due) is not None:
-            was = next((one for one in clocks if (one.name, one.run) == (due.clock, due.run)), None)
-            found = domain.due(clocks, name=due.clock, run=due.run, step=due.step, rules=self.rules, now=now)
+            was = next((one for one in clocks if (one.name, one.run) == (due.deadline, due.run)), None)
+            found = domain.due(clocks, name=due.deadline, run=due.run, step=due.step, rules=self.rules, now=now)
             if found.refusal is not None:
                 return clocks, found.refusal.problem
             assert was is not None and was.next_at is not None
-            name = action.case_id, due.clock, due.run, due.step.value
+            name = action.case_id, due.deadline, due.run, due.step.value
             self.fired[name] += 1
             self.late_ms[name] = (now - was.next_at) / timedelta(milliseconds=1)
             return found.clocks, ""

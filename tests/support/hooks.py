@@ -11,7 +11,7 @@ import orjson
 
 from schemas.codec import encode
 from schemas.envelope import Origin
-from schemas.notices import Notice
+from schemas.notices import Notification
 from schemas.notifications.webhook import KINDS, Endpoints, WebhookEndpoint
 from schemas.topics import CASE_CHANGES, DELIVERIES, ENDPOINTS, NOTIFICATIONS
 from stream_processors.webhooks import signing as sign
@@ -64,7 +64,7 @@ class Receivers:
             assert sign.verify([self.secrets[url]], headers, body, now=now) == name
         data = orjson.loads(body)["data"]
         assert self.told.setdefault(name, body) == body, "the same message is the same bytes"
-        assert "notice_id" in data
+        assert "notification_id" in data
         self.got.setdefault(url, []).append(name)
 
     def firsts(self, url: str) -> list[str]:
@@ -102,11 +102,11 @@ def endpoints_record(one: Endpoints, at: datetime = T0) -> tuple[bytes, bytes]:
     return one.institution.encode(), value
 
 
-def notice_record(one: Notice, number: int, order: Any = None) -> tuple[bytes, bytes]:
+def notice_record(one: Notification, number: int, order: Any = None) -> tuple[bytes, bytes]:
     """As deliver appends it, out of the change at offset `number`."""
     from schemas.notifications.delivery import Issued
 
-    issued = Issued(notice=one, order=order)
+    issued = Issued(notification=one, order=order)
     origin = Origin(CASE_CHANGES.name, 0, number, 0)
     name, time = f"issued-{number}", one.at
     return one.recipient.encode(), encode(
@@ -114,8 +114,8 @@ def notice_record(one: Notice, number: int, order: Any = None) -> tuple[bytes, b
     )
 
 
-def hook_id(one: Notice) -> str:
-    return id_of(one.recipient, one.notice_id)
+def hook_id(one: Notification) -> str:
+    return id_of(one.recipient, one.notification_id)
 
 
 def hook_marks(world: Any) -> list[Any]:
@@ -123,4 +123,4 @@ def hook_marks(world: Any) -> list[Any]:
     from schemas.codec import decode
 
     found = [decode(DELIVERIES, record.value).data for record in world.log.all(DELIVERIES)]
-    return [one for one in found if one.way == "webhook"]
+    return [one for one in found if one.channel == "webhook"]

@@ -40,7 +40,7 @@ def issued_effects(one: Issued, offset: int) -> list[Effect]:
     from schemas.codec import encode
 
     origin = Origin(CASE_CHANGES.name, 0, offset, 0)
-    raw = encode(NOTIFICATIONS, one, id="x", source="/deliver", actor="stage:deliver", time=one.notice.at, origin=origin)
+    raw = encode(NOTIFICATIONS, one, id="x", source="/deliver", actor="stage:deliver", time=one.notification.at, origin=origin)
     envelope: RowEnvelope[IssuedRow] = decode(NOTIFICATIONS, raw, IssuedRow)
     return project_issued(envelope, offset)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.cases.case import Action, ActionKind, ActionOutcome, Case, CaseChange, Disposition
-from schemas.deadlines import Clock, ClockState, Due
+from schemas.deadlines import Deadline, DeadlineState, Due
 from schemas.holidays import Holidays
 from schemas.orders.order import Order
 from stream_processors.domain.cases import decide as case
@@ -15,7 +15,7 @@ from tests.support.builders import POLICY, T0, after, join
 from tests.support.order_builders import ANSWERS, event, issue
 
 QUEUE = "public-security-630202"
-CALENDAR: Calendar = calendar_of(Holidays(years={}), POLICY.clocks.office)
+CALENDAR: Calendar = calendar_of(Holidays(years={}), POLICY.deadlines.office)
 
 
 class Loop:
@@ -41,7 +41,7 @@ class Loop:
 
     def do(self, kind: str, actor: str = "officer:officer-a", at: float | None = None, **fields: Any) -> CaseChange:
         change = self.decide(self.action(kind, actor, **fields), actor, at)
-        assert change.outcome is not ActionOutcome.REFUSED, (change.problem, change.why)
+        assert change.outcome is not ActionOutcome.REFUSED, (change.problem, change.detail)
         return change
 
     def refused(self, kind: str, actor: str = "officer:officer-a", at: float | None = None, **fields: Any) -> str:
@@ -88,21 +88,21 @@ class Loop:
     def order(self, order_id: str = "ord-1") -> Order:
         return next(one for one in self.it.orders if one.order_id == order_id)
 
-    def clock(self, name: str, about: str | None = None) -> Clock:
+    def clock(self, name: str, about: str | None = None) -> Deadline:
         """The newest run."""
-        return [one for one in self.it.clocks if (one.name, one.about) == (name, about)][-1]
+        return [one for one in self.it.deadlines if (one.name, one.about) == (name, about)][-1]
 
     def running(self) -> set[tuple[str, str | None]]:
-        return {(one.name, one.about) for one in self.it.clocks if one.state in (ClockState.OPEN, ClockState.FIRED)}
+        return {(one.name, one.about) for one in self.it.deadlines if one.state in (DeadlineState.OPEN, DeadlineState.FIRED)}
 
-    def falls_due(self, clock: Clock, at: datetime | None = None) -> CaseChange:
+    def falls_due(self, clock: Deadline, at: datetime | None = None) -> CaseChange:
         """What the timekeeper asks for when the clock's next moment has come."""
         assert clock.step is not None and clock.next_at is not None
         self.now = at or max(self.now, clock.next_at)
-        due = {"clock": clock.name, "run": clock.run, "step": clock.step}
-        action = self.action("clock_due", "stage:timekeeper", due=Due.trusted(**due))
+        due = {"deadline": clock.name, "run": clock.run, "step": clock.step}
+        action = self.action("deadline_due", "stage:timekeeper", due=Due.trusted(**due))
         return self.decide(action, "stage:timekeeper")
 
     def told(self) -> list[tuple[str, str]]:
         """(recipient, what) of the newest change."""
-        return [(one.recipient, one.says) for one in self.changes[-1].notices]
+        return [(one.recipient, one.template) for one in self.changes[-1].notifications]

@@ -1,4 +1,4 @@
-"""The examples of the loop: a small story of measures, orders, tasks, objections and clocks, as the stages write it.
+"""The examples of the loop: a small story of measures, orders, dissuasions, appeals and clocks, as the stages write it.
 
 A bank reports a transfer, another bears it out; the officer acknowledges, orders a stop and asks for a dissuasion; a time runs
 out; the account's holder objects. Of two cases one is transferred; signals are split off a case and merged into it again. What
@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.appeals import ObjectionRequest
+from schemas.appeals import AppealRequest
 from schemas.cases.case import Action, CaseChange
 from schemas.codec import decode, encode
-from schemas.dissuasion import TaskEvent
+from schemas.dissuasion import DissuasionEvent
 from schemas.signals.subjects import Subject
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, SUBMITTED, Topic
 from tests.support.builders import SEALER, TOKENIZER, account, after, move, phone, submission, submitted
 from tests.support.order_builders import ask, event, issue, measure
 
 BANK, POLICE = "bank-001", "officer:officer-a"
-ORDER, TASK, OBJECTION = "ord-1", "task-1", "obj-1"
+ORDER, DISSUASION, APPEAL = "ord-1", "dissuasion-1", "obj-1"
 
 
 def _subject(context: str, kind: str, value: str, role: str = "suspect") -> Subject:
@@ -63,7 +63,7 @@ class Story:
             self.found[CASE_COMMANDS].setdefault(_named(data, data.kind.value), record.value)
         for record in self.world.log.all(CASE_CHANGES):
             change = decode(CASE_CHANGES, record.value).data
-            assert change.outcome == "applied", (change.kind, change.why)
+            assert change.outcome == "applied", (change.kind, change.detail)
             self.found[CASE_CHANGES].setdefault(f"applied_{change.kind.value}" + "_with_notice" * _waits(change), record.value)
         return self.found
 
@@ -74,11 +74,11 @@ def _named(action: Action, kind: str) -> str:
         pro_rata = draft is not None and draft.method is not None
         typed = draft is not None and draft.basis_sealed is not None
         return f"order_{action.order.kind.value}" + "_pro_rata" * pro_rata + "_sealed_basis" * typed
-    return f"objection_{action.objection.move.value}" if action.objection is not None else kind
+    return f"appeal_{action.appeal.action.value}" if action.appeal is not None else kind
 
 
 def _waits(change: CaseChange) -> bool:
-    return change.case is not None and any(one.notice_until is not None for one in change.case.orders)
+    return change.case is not None and any(one.public_notice_until is not None for one in change.case.orders)
 
 
 async def loop_story() -> dict[Topic, dict[str, bytes]]:
@@ -114,20 +114,26 @@ async def _handled(story: Story, case: Any) -> None:
     stop = issue("stop_payment", ORDER, case_id=name, subject=subject, verify=verify, amount_minor=800_000)
     await story.party("order", name, "order-1", POLICE, order=stop)
     fields = ("name", "account", "amount", "time")
-    await story.party("order", name, "order-2", bank, order=event("verify", ORDER, verified=fields))
+    await story.party("order", name, "order-2", bank, order=event("verify", ORDER, verified_fields=fields))
     await story.party("order", name, "order-3", bank, order=event("execute", ORDER, amount_minor=800_000))
-    person = _subject(TASK, "phone", "+8613900000072", "victim")
-    await story.party("task", name, "task-1", POLICE, task=ask(case_id=name, person=person))
-    await story.party("task", name, "task-2", bank, task=TaskEvent(event_id="act-task-2", task_id=TASK, kind="take"))
-    words = SEALER.seal("这笔是我的货款，请核实。", f"{OBJECTION}/text")
-    lodged = ObjectionRequest(
-        request_id="act-objection-1", objection_id=OBJECTION, case_id=name, move="lodge", party=BANK, text_sealed=words
+    person = _subject(DISSUASION, "phone", "+8613900000072", "victim")
+    await story.party("dissuasion", name, "dissuasion-1", POLICE, dissuasion=ask(case_id=name, person=person))
+    await story.party(
+        "dissuasion",
+        name,
+        "dissuasion-2",
+        bank,
+        dissuasion=DissuasionEvent(event_id="act-dissuasion-2", dissuasion_id=DISSUASION, kind="take"),
     )
-    await story.party("objection", name, "objection-1", bank, objection=lodged)
+    words = SEALER.seal("这笔是我的货款，请核实。", f"{APPEAL}/text")
+    lodged = AppealRequest(
+        request_id="act-appeal-1", appeal_id=APPEAL, case_id=name, action="file", party=BANK, text_sealed=words
+    )
+    await story.party("appeal", name, "appeal-1", bank, appeal=lodged)
     story.world.clock.forward(8 * 60)
-    waits = next(one for one in (await _now(story, name)).clocks if (one.name, one.about) == ("warn", "bank-002"))
-    due = {"clock": waits.name, "run": waits.run, "step": waits.step}
-    await story.party("clock_due", name, f"due-{name}-warn-{waits.run}-{waits.step}", "stage:timekeeper", due=due)
+    waits = next(one for one in (await _now(story, name)).deadlines if (one.name, one.about) == ("warn", "bank-002"))
+    due = {"deadline": waits.name, "run": waits.run, "step": waits.step}
+    await story.party("deadline_due", name, f"due-{name}-warn-{waits.run}-{waits.step}", "stage:timekeeper", due=due)
 
 
 async def _moved(story: Story, case: Any) -> None:
@@ -141,7 +147,7 @@ async def _moved(story: Story, case: Any) -> None:
     await story.officer("claim", name, action_id="act-claim-2")
     await story.officer("split", name, signals=[other.signals[0].signal_id])
     await story.officer("claim", part, action_id="act-claim-3")
-    await story.officer("merge", part, into=name, queue=other.queue)
+    await story.officer("merge", part, into_case_id=name, queue=other.queue)
     await story.officer("dispose", name, disposition="confirmed")
     await story.officer("close", name)
     await story.officer("reopen", name, note_sealed=SEALER.seal("新的线索，需要复核。", f"{name}/note"))
@@ -154,11 +160,17 @@ async def _returned(story: Story, name: str) -> None:
     await story.officer("claim", name, action_id="act-claim-4")
     subject = _subject(freeze, "account", "6222021000000007")
     basis = {"basis_sealed": SEALER.seal("张三报案，条例第二十二条", f"{freeze}/basis")}
-    more = {"of": ORDER, "subject": subject, "verify": None, "amount_minor": 800_000, "currency": "CNY", **basis}
+    more = {"related_order_id": ORDER, "subject": subject, "verify": None, "amount_minor": 800_000, "currency": "CNY", **basis}
     order = issue("freeze", freeze, case_id=name, **more)
     await story.party("order", name, "order-4", POLICE, order=order)
     await story.party("order", name, "order-5", bank, order=event("execute", freeze, amount_minor=800_000))
-    more = {"of": freeze, "amount_minor": 300_000, "currency": "CNY", "method": "pro_rata", "announced_at": after(days=-1)}
+    more = {
+        "related_order_id": freeze,
+        "amount_minor": 300_000,
+        "currency": "CNY",
+        "method": "pro_rata",
+        "public_notice_at": after(days=-1),
+    }
     await story.party("order", name, "order-6", POLICE, order=issue("return_funds", back, case_id=name, **more))
     await story.party("order", name, "order-7", "officer:officer-b", order=event("approve", back))
 

@@ -1,4 +1,4 @@
-"""Builders of orders, measures and tasks, at T0, by the shipped policy's rules."""
+"""Builders of orders, measures and dissuasions, at T0, by the shipped policy's rules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from schemas.deadlines import Length
-from schemas.dissuasion import Attempt, Reach, Task, TaskDraft, TaskEvent
+from schemas.dissuasion import Attempt, Dissuasion, DissuasionDraft, DissuasionEvent, Reach
 from schemas.measures import Measure
 from schemas.orders.order import Order, OrderDraft, OrderEvent, Verify
 from schemas.orders.policy import OrderRules
@@ -25,7 +25,7 @@ FIELDS = ("name", "account", "amount", "time")
 def ends(start: datetime, length: Length | str) -> datetime:
     """Without holidays: Monday to Friday are working days."""
     if isinstance(length, str):
-        rule = POLICY.clocks.rule(length)
+        rule = POLICY.deadlines.rule(length)
         assert rule is not None
         length = rule.length
     if length.months:
@@ -81,8 +81,8 @@ def issue(kind: str = "stop_payment", order_id: str = "ord-1", **over: Any) -> O
 
 
 ANSWERS: dict[str, dict[str, Any]] = {
-    "verify": {"verified": FIELDS},
-    "mismatch": {"mismatched": ("name",)},
+    "verify": {"verified_fields": FIELDS},
+    "mismatch": {"mismatched_fields": ("name",)},
     "execute": {"amount_minor": 800_000, "records_kept": True, "text_sealed": "k1.answer"},
     "refuse": {"reason": "no_basis"},
     "fail": {"reason": "no_funds"},
@@ -124,45 +124,52 @@ class Desk:
 
 
 def measure(kind: str = "warned", measure_id: str = "m-1", **over: Any) -> Measure:
-    fields: dict[str, Any] = {"measure_id": measure_id, "institution": "bank-001", "kind": kind, "done_at": T0, "at": T0}
+    fields: dict[str, Any] = {"measure_id": measure_id, "institution": "bank-001", "kind": kind, "done_at": T0, "recorded_at": T0}
     if kind == "warned":
         fields |= {"channel": "call", "reaction": "heeded"}
     if kind == "blocked":
-        fields |= {"what": "payment", "amount_minor": 500_000, "currency": "CNY"}
+        fields |= {"target": "payment", "amount_minor": 500_000, "currency": "CNY"}
     return Measure.model_validate({**fields, **over})
 
 
 REACH = (
-    Reach(party="bank-001", way="bank"),
-    Reach(party="telecom-001", way="telecom"),
-    Reach(party="police-station-ledu", way="police_station"),
+    Reach(party="bank-001", party_type="bank"),
+    Reach(party="telecom-001", party_type="telecom"),
+    Reach(party="police-station-ledu", party_type="police_station"),
 )
 
 
-def ask(**over: Any) -> TaskEvent:
-    fields = {"task_id": "task-1", "case_id": "case-1", "agency": "public-security-630202", "person": subject(9, "victim")}
-    made = TaskDraft.model_validate({**fields, "reach": REACH, **over})
-    return TaskEvent(event_id="act-ask", task_id="task-1", kind="ask", draft=made)
+def ask(**over: Any) -> DissuasionEvent:
+    fields = {
+        "dissuasion_id": "dissuasion-1",
+        "case_id": "case-1",
+        "agency": "public-security-630202",
+        "person": subject(9, "victim"),
+    }
+    made = DissuasionDraft.model_validate({**fields, "reachable_by": REACH, **over})
+    return DissuasionEvent(event_id="act-ask", dissuasion_id="dissuasion-1", kind="ask", draft=made)
 
 
-def task_event(kind: str, result: str | None = None, at: datetime = T0, **over: Any) -> TaskEvent:
+def dissuasion_event(kind: str, result: str | None = None, at: datetime = T0, **over: Any) -> DissuasionEvent:
     attempt = None
     if result is not None:
         attempt = Attempt.model_validate(
             {
                 "attempt_id": "try-1",
                 "party": "anybody",
-                "way": "bank",
+                "party_type": "bank",
                 "channel": "call",
                 "at": at,
                 "done_at": at,
                 "result": result,
             }
         )
-    return TaskEvent.model_validate({"event_id": f"act-{kind}", "task_id": "task-1", "kind": kind, "attempt": attempt, **over})
+    return DissuasionEvent.model_validate(
+        {"event_id": f"act-{kind}", "dissuasion_id": "dissuasion-1", "kind": kind, "attempt": attempt, **over}
+    )
 
 
-def asked() -> Task:
-    change = dissuasion.decide(task=None, event=ask(), actor=OFFICER, now=T0)
-    assert change.task is not None
-    return change.task
+def asked() -> Dissuasion:
+    change = dissuasion.decide(dissuasion=None, event=ask(), actor=OFFICER, now=T0)
+    assert change.dissuasion is not None
+    return change.dissuasion

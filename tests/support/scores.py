@@ -8,10 +8,10 @@ from typing import Any
 
 from joserfc.jwk import OKPKey
 
-from schemas.oversight.appraisals import Assessment, AssessmentMove, Supervision, SupervisionMove, UnitResult
+from schemas.oversight.appraisals import Appraisal, AppraisalMove, Supervision, SupervisionMove, UnitResult
 from schemas.scorecards import FigureCell
 from schemas.security.signing import Ed25519Signer, Ed25519Verifier
-from stream_processors.domain.oversight import appraisal as assessments
+from stream_processors.domain.oversight import appraisal as appraisals
 from stream_processors.domain.oversight import supervision as supervisions
 from stream_processors.domain.scorecards import contributions, fold
 from tests.support.builders import T0, after
@@ -25,7 +25,7 @@ SIGNER, VERIFIER = Ed25519Signer(KEY), Ed25519Verifier([KEY])
 
 
 @dataclass(frozen=True)
-class ClockOf:
+class DeadlineOf:
     name: str = "acknowledge"
     run: int = 1
     about: str | None = None
@@ -58,7 +58,7 @@ class MeasureOf:
     measure_id: str = "mea-1"
     institution: str = "bank-001"
     kind: str = "blocked"
-    at: datetime = T0
+    recorded_at: datetime = T0
     amount_minor: int | None = None
     currency: str | None = "CNY"
 
@@ -71,7 +71,7 @@ class CaseOf:
     disposed_at: datetime | None = None
     disposition: str | None = None
     institutions: tuple[str, ...] = ("bank-001",)
-    clocks: tuple[Any, ...] = ()
+    deadlines: tuple[Any, ...] = ()
     orders: tuple[Any, ...] = ()
     measures: tuple[Any, ...] = ()
 
@@ -85,7 +85,7 @@ class CaseOf:
 class Whole:
     """A real case, with no loop yet."""
 
-    clocks = orders = measures = ()
+    deadlines = orders = measures = ()
 
     def __init__(self, case: Any) -> None:
         self._case = case
@@ -120,29 +120,29 @@ def result(unit: str = UNIT, **figures: int) -> UnitResult:
     return UnitResult(unit=unit, figures=figures or {"cases": 20, "acknowledge_late": 3})
 
 
-def move(kind: str, party: str = BODY, number: int = 0, **over: Any) -> AssessmentMove:
-    """A move of the assessment of 2025, with what its kind needs."""
+def move(kind: str, party: str = BODY, number: int = 0, **over: Any) -> AppraisalMove:
+    """A move of the appraisal of 2025, with what its kind needs."""
     needs: dict[str, dict[str, Any]] = {
         "publish": {"results": (result(),), "disputes_until": after(days=30)},
-        "dispute": {"dispute_id": f"d-{number}", "figure": "acknowledge_late", "claimed": 1, "ground": "system_down"},
-        "decide": {"dispute_id": f"d-{number}", "ruling": "upheld", "ruled": 1},
+        "dispute": {"dispute_id": f"d-{number}", "figure": "acknowledge_late", "claimed_value": 1, "ground": "system_down"},
+        "decide": {"dispute_id": f"d-{number}", "ruling": "upheld", "ruled_value": 1},
     }
-    fields = {"move_id": f"{kind}-{number}", "kind": kind, "year": 2025, "party": party, **needs.get(kind, {}), **over}
-    return AssessmentMove.model_validate(fields)
+    fields = {"action_id": f"{kind}-{number}", "kind": kind, "year": 2025, "party": party, **needs.get(kind, {}), **over}
+    return AppraisalMove.model_validate(fields)
 
 
-def played(*moves: tuple[AssessmentMove, datetime]) -> Assessment:
-    """The assessment after moves that are all taken."""
-    found: Assessment | None = None
+def played(*moves: tuple[AppraisalMove, datetime]) -> Appraisal:
+    """The appraisal after moves that are all taken."""
+    found: Appraisal | None = None
     for one, now in moves:
-        change = assessments.decide(move=one, record=found, now=now, signer=SIGNER)
+        change = appraisals.decide(move=one, record=found, now=now, signer=SIGNER)
         assert change.record is not None, change.refusal
         found = change.record
     assert found is not None
     return found
 
 
-def locked() -> Assessment:
+def locked() -> Appraisal:
     """A result that was disputed, ruled and locked."""
     return played(
         (move("open"), T0),
@@ -157,13 +157,14 @@ def step(kind: str, party: str = BODY, **over: Any) -> SupervisionMove:
     """A move of a supervision measure, with what its kind needs."""
     needs: dict[str, dict[str, Any]] = {
         "issue": {
-            "unit": UNIT, "measure": "listed", "why": "data_omitted", "answer_by": after(days=10), "paper": "海平办〔2026〕7号",
+            "unit": UNIT, "supervision_kind": "listed", "reason": "data_omitted", "answer_by": after(days=10),
+            "document_number": "海平办〔2026〕7号",
         },
-        "answer": {"paper": "A-1"},
+        "answer": {"document_number": "A-1"},
         "return": {"answer_by": after(days=40)},
         "extend": {"answer_by": after(days=20)},
     }  # fmt: skip
-    fields = {"move_id": f"{kind}-1", "kind": kind, "supervision_id": "sup-1", "party": party, **needs.get(kind, {}), **over}
+    fields = {"action_id": f"{kind}-1", "kind": kind, "supervision_id": "sup-1", "party": party, **needs.get(kind, {}), **over}
     return SupervisionMove.model_validate(fields)
 
 

@@ -56,7 +56,7 @@ class Ticking:
             self.pass_s(every_s)
 
     def asked(self) -> int:
-        return sum(b'"clock_due"' in (record.value or b"") for record in self.world.log.all(CASE_COMMANDS))
+        return sum(b'"deadline_due"' in (record.value or b"") for record in self.world.log.all(CASE_COMMANDS))
 
     def index(self) -> dict[str, tuple[Moment, ...]]:
         """What the index in Redis holds, by case."""
@@ -70,7 +70,7 @@ class Ticking:
 
     def wanted(self) -> dict[str, tuple[Moment, ...]]:
         """What it must hold when all is folded."""
-        return {name: coming for name, case in self.track.cases.items() if (coming := moments(case.clocks))}
+        return {name: coming for name, case in self.track.cases.items() if (coming := moments(case.deadlines))}
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.deadlines import ClockStep
+from schemas.deadlines import DeadlineStep
 from schemas.topics import CASE_CHANGES
 from stream_processors.domain.deadlines.due_index import Moment
 from stream_processors.runtime.log import partition_of
@@ -31,7 +31,7 @@ MOMENT = st.builds(
     st.integers(0, MOST_MS),
     st.one_of(st.sampled_from(NAMES), st.from_regex(r"[a-z][a-z_]{1,47}", fullmatch=True)),
     st.integers(1, 2**32 - 1),
-    st.sampled_from(ClockStep),
+    st.sampled_from(DeadlineStep),
 )
 
 
@@ -49,11 +49,11 @@ def test_an_entry_is_read_as_it_was_written(moments: list[Moment], case_id: str)
 
 
 def test_an_entry_of_one_usual_clock_has_14_bytes() -> None:
-    assert len(_entry(CASE, [Moment(1_772_413_200_000, "acknowledge", 1, ClockStep.WARN)])[1]) == 14
+    assert len(_entry(CASE, [Moment(1_772_413_200_000, "acknowledge", 1, DeadlineStep.WARN)])[1]) == 14
 
 
 def test_every_clock_of_the_shipped_policy_is_one_byte() -> None:
-    assert {rule.name for rule in load_policy(SHIPPED_POLICY).clocks.rules} <= set(NAMES)
+    assert {rule.name for rule in load_policy(SHIPPED_POLICY).deadlines.rules} <= set(NAMES)
     assert len(set(NAMES)) == len(NAMES) < 128
 
 
@@ -69,7 +69,7 @@ def test_every_bucket_belongs_to_one_partition() -> None:
 
 
 def test_a_bucket_is_looked_through_a_part_at_a_time_and_then_from_the_beginning() -> None:
-    cases = [indexed(*_entry(f"case-{n:024x}", [Moment(100 + n, "warn", 1, ClockStep.DUE)])) for n in range(5)]
+    cases = [indexed(*_entry(f"case-{n:024x}", [Moment(100 + n, "warn", 1, DeadlineStep.DUE)])) for n in range(5)]
     sweep = Sweep()
     sweep.went(9, cases[:2], 2)
     assert (sweep.open, sweep.oldest_ms, sweep.due, sweep.behind) == (9, 100, 2, cases[1].member)
@@ -81,7 +81,7 @@ def test_a_bucket_is_looked_through_a_part_at_a_time_and_then_from_the_beginning
 
 
 def test_a_look_for_the_first_alone_leaves_the_place() -> None:
-    cases = [indexed(*_entry(f"case-{n:024x}", [Moment(100 + n, "warn", 1, ClockStep.DUE)])) for n in range(3)]
+    cases = [indexed(*_entry(f"case-{n:024x}", [Moment(100 + n, "warn", 1, DeadlineStep.DUE)])) for n in range(3)]
     sweep = Sweep()
     sweep.went(3, cases[:2], 2)
     sweep.went(3, cases[:1], 0)

@@ -12,8 +12,8 @@ T = "t"
 
 
 def _opened(table: Generations, number: int, begins_at: int, known: int) -> LogGeneration:
-    where = {"topic": T, "partition": 0, "generation": number, "begins_at": begins_at}
-    return LogGeneration(**where, shift=shift_above(known), known=known, lost=known - begins_at)
+    where = {"topic": T, "partition": 0, "generation": number, "first_offset": begins_at}
+    return LogGeneration(**where, position_shift=shift_above(known), known_position=known, lost_records=known - begins_at)
 
 
 def test_without_a_loss_positions_are_offsets() -> None:

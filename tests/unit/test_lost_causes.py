@@ -87,7 +87,7 @@ async def _check(world: World) -> None:
 
 async def test_what_a_lost_merge_handed_over_counts_only_where_it_was() -> None:
     world, low, high = await _two_cases()
-    _move(world, "merge", high, into=low)
+    _move(world, "merge", high, into_case_id=low)
     await world.drain()
     assert _cases(world)[high]["merged_into"] == low
     _lose_from(world, CASE_COMMANDS, "merge", "absorb")  # the changes are there, and ask once more
@@ -103,7 +103,7 @@ async def test_what_a_lost_merge_handed_over_counts_only_where_it_was() -> None:
 
 async def test_what_a_merge_asks_for_once_more_counts_once() -> None:
     world, low, high = await _two_cases()
-    _move(world, "merge", high, into=low)
+    _move(world, "merge", high, into_case_id=low)
     await world.drain()
     _send(world, "3", 5)
     _send(world, "4", 6)
@@ -118,7 +118,7 @@ async def test_what_a_merge_asks_for_once_more_counts_once() -> None:
 @pytest.mark.parametrize("lost", [[CASE_COMMANDS], [CASE_COMMANDS, CASE_CHANGES]], ids=["asked", "asked and done"])
 async def test_what_a_merge_asks_for_once_more_counts_once_when_deliver_has_lost_its_place(lost: list[Topic]) -> None:
     world, low, high = await _two_cases()
-    _move(world, "merge", high, into=low)
+    _move(world, "merge", high, into_case_id=low)
     await world.drain()
     _send(world, "3", 6)
     await world.drain()
@@ -142,7 +142,7 @@ def _count_asked(world: World, p: int) -> int:
 
 async def test_what_was_done_counts_once_though_its_request_is_lost_and_asked_for_once_more() -> None:
     world, low, high = await _two_cases()
-    _move(world, "merge", high, into=low)
+    _move(world, "merge", high, into_case_id=low)
     await world.drain()
     _send(world, "3", 6)
     await world.drain()
@@ -156,7 +156,7 @@ async def test_what_was_done_counts_once_though_its_request_is_lost_and_asked_fo
 
 async def test_a_forwarded_join_that_stands_counts_once_though_the_merge_is_decided_again() -> None:
     world, low, high = await _two_cases()
-    _move(world, "merge", high, into=low)
+    _move(world, "merge", high, into_case_id=low)
     await world.drain()
     _send(world, "3", 5)
     _send(world, "4", 6)
@@ -172,7 +172,7 @@ async def test_a_forwarded_join_that_stands_counts_once_though_the_merge_is_deci
 
 async def test_a_retraction_of_which_only_the_half_is_left_that_was_sent_on_takes_nothing_back() -> None:
     world, low, high = await _two_cases()
-    _move(world, "merge", high, into=low)
+    _move(world, "merge", high, into_case_id=low)
     await world.drain()
     world.clock.forward(1)
     world.submit(*retraction_record(retraction("bank-001", "2")), RETRACTIONS)

@@ -53,15 +53,22 @@ def test_the_trail_of_the_page_is_what_the_code_gives() -> None:
     trail = trail_of("victim", 0, 50_000)
     held = {one.account: one.amount_minor for one in holds(trail, keepers={}).order}
     rows = [
-        [one.account, one.arrived_minor, one.went_on_minor, one.unexplained_minor, one.remaining_minor, held.get(one.account, 0)]
+        [
+            one.account,
+            one.received_minor,
+            one.forwarded_minor,
+            one.unexplained_minor,
+            one.remaining_minor,
+            held.get(one.account, 0),
+        ]
         for one in trail.stops
     ]
     assert rows == [[name, *map(fen, figures)] for name, *figures in table("Account")]
-    assert [(one.bound, one.payee, one.traced_minor) for one in trail.cuts] == [("depth", "D", 12_000_00)]
+    assert [(one.limit, one.payee, one.traced_minor) for one in trail.cuts] == [("depth", "D", 12_000_00)]
 
 
 def test_the_return_of_the_page_is_what_the_code_gives() -> None:
-    frozen = Frozen(account="C", balance_minor=15_000_00, currency="CNY", notice_ends_at=T0)
+    frozen = Frozen(account="C", balance_minor=15_000_00, currency="CNY", public_notice_ends_at=T0)
     traced, untraced = [], []
     for payer, paid, there, *_ in table("Payer"):
         one = Payment(payment_id=payer, payer=payer, amount_minor=fen(paid), traced_minor=fen(there))

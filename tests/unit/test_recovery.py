@@ -114,7 +114,7 @@ def _notices(world: World) -> Counter[str]:
         _, q, offset, n = str(envelope.origin).rsplit("/", 3)
         if (int(offset), int(n)) > newest.get((record.partition, int(q)), (-1, -1)):
             newest[record.partition, int(q)] = int(offset), int(n)
-            counted[f"{envelope.data.notice.recipient} {envelope.data.notice.notice_id}"] += 1
+            counted[f"{envelope.data.notification.recipient} {envelope.data.notification.notification_id}"] += 1
     return counted
 
 

@@ -62,7 +62,7 @@ def test_a_record_that_is_none_is_told_without_repeating_what_it_says(stage: str
     if "verdict" in fields:
         raw["data"]["verdict"] = {"tokens": outcome, "confirmed_until_ms": "secret"}
     else:
-        raw["data"][next(name for name in ("outcome", "state", "notice", "at", "endpoints") if name in fields)] = outcome
+        raw["data"][next(name for name in ("outcome", "state", "notification", "at", "endpoints") if name in fields)] = outcome
     with pytest.raises(CodecError) as told:
         decode(stream.topic, orjson.dumps(raw), stream.view)
     assert "secret" not in str(told.value)

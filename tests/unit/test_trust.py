@@ -35,7 +35,7 @@ def tip(reference: str = "tip-1", **over: Any) -> SubmittedSignal:
 def test_a_tip_alone_never_weighs_like_a_case_and_its_reasons_add_up(amount: int, kind: str, features: dict[str, int]) -> None:
     signal = tip(kind=kind, amount={"minor": amount}, indicators=[account(1)])
     found = fact(signal, **features)
-    assert found.score <= POLICY.low_trust.most < POLICY.case_from
+    assert found.score <= POLICY.low_trust.max_points < POLICY.case_threshold
     assert min(100, sum(reason.points for reason in found.reasons if reason.points > 0)) >= found.score
     plain = fact(submitted(kind=kind, amount={"minor": amount}, indicators=[account(1)]), **features)
     assert found.score <= plain.score
@@ -48,7 +48,7 @@ def test_a_tip_alone_never_weighs_like_a_case_and_its_reasons_add_up(amount: int
 def test_a_policy_in_which_a_tip_would_open_a_case_of_its_own_weight_is_refused() -> None:
     raw = POLICY.model_dump(mode="json")
     with pytest.raises(ValidationError, match=r"low_trust\.most"):
-        Policy.model_validate({**raw, "low_trust": {"most": POLICY.case_from}})
+        Policy.model_validate({**raw, "low_trust": {"max_points": POLICY.case_threshold}})
 
 
 def test_a_policy_may_leave_tips_without_a_case() -> None:

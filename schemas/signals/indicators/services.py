@@ -1,10 +1,9 @@
 """China's service numbers, which do not fit into E.164: emergency, operators, hotlines, numbers of 95 and 96, messages.
 
-The relevant parts of the numbering plan:
-three digits: 110, 112, 114, 119, 120, 122. Five: 100xx operators, 11xxx, 12xxx (123xx the state), 95xxx nationwide, 96xxx of a
-province; 96xxxx of six digits in some. 95013 and the others of 950, 951 and 952 continue with up to ten digits: call centres,
-numbers that hide another one. 118114, 116114, 125200 and 1010xxxx are complete. 106… sends messages, with up to 20 digits. No
-number is the prefix of another one, so 1100, 955880 and 961100 do not exist.
+The relevant parts of the numbering plan: three digits: 110, 112, 114, 119, 120, 122. Five: 100xx operators, 11xxx, 12xxx (123xx
+the state), 95xxx nationwide, 96xxx of a province; 96xxxx of six digits in some. 95013 and the others of 950, 951 and 952 continue
+with up to ten digits: call centres, numbers that hide another one. 118114, 116114, 125200 and 1010xxxx are complete. 106… sends
+messages, with up to 20 digits. No number is the prefix of another one, so 1100, 955880 and 961100 do not exist.
 
 Invariant: a service number has one form: no area code, no country code.
 """

@@ -2,7 +2,7 @@
 
 Invariant: whatever asks for something new is refused when its clock finds no place, for a duty without its clock would be
 forgotten; nothing else is: an answer, a disposal or a release counts for more than its clock. What joins and
-confirmations start leaves room for what officers order, and both leave room for the unit's own and for objections.
+confirmations start leaves room for what officers order, and both leave room for the unit's own and for appeals.
 """
 
 from __future__ import annotations
@@ -10,56 +10,56 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from schemas.deadlines import Clock, ClockState
+from schemas.deadlines import Deadline, DeadlineState
 from schemas.policy import Policy
 from stream_processors.domain.deadlines import deadlines as clocks
 from stream_processors.domain.deadlines.calendar import Calendar, add
 from stream_processors.domain.measures import SUSPICIOUS
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.scorecards.changes import INSTITUTION_DUTIES, UNIT_DUTIES
-from stream_processors.domain.state_machine import ClockStart, ClockStop
+from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop
 
 ACKNOWLEDGE, DISPOSE = "acknowledge", "dispose"
-TO_ACKNOWLEDGE = (ClockStart(ACKNOWLEDGE, None),)
+TO_ACKNOWLEDGE = (DeadlineStart(ACKNOWLEDGE, None),)
 """Deadlines that start when a case enters the queue of a unit."""
 OF_INSTITUTIONS = tuple(INSTITUTION_DUTIES)
 WHILE_OPEN = (ACKNOWLEDGE, DISPOSE, *OF_INSTITUTIONS)
 """Deadlines that a case without signals no longer owes."""
 JOINS_LEAVE = clocks.MAX_CLOCKS // 2
 ASKED_LEAVE = 8
-RUNNING = frozenset({ClockState.OPEN, ClockState.FIRED})
+RUNNING = frozenset({DeadlineState.OPEN, DeadlineState.FIRED})
 
 
 def of_confirmed(policy: Policy) -> tuple[str, ...]:
     """What is owed in a confirmed case alone, by name; also what the policy does not start any more."""
-    return tuple(dict.fromkeys((SUSPICIOUS, *policy.clocks.confirmed)))
+    return tuple(dict.fromkeys((SUSPICIOUS, *policy.deadlines.confirmed)))
 
 
-def never_missed(all_clocks: tuple[Clock, ...]) -> tuple[Clock, ...]:
+def never_missed(all_clocks: tuple[Deadline, ...]) -> tuple[Deadline, ...]:
     """With nothing left of what institutions missed that are gone: there was nothing to warn of or to block."""
     return tuple(
         clock.model_copy(update={"late": None})
-        if clock.state is ClockState.CANCELLED and clock.name in OF_INSTITUTIONS
+        if clock.state is DeadlineState.CANCELLED and clock.name in OF_INSTITUTIONS
         else clock
         for clock in all_clocks
     )
 
 
-def _is_sooner(clock: Clock, severity: str, policy: Policy, calendar: Calendar, now: datetime) -> bool:
+def _is_sooner(clock: Deadline, severity: str, policy: Policy, calendar: Calendar, now: datetime) -> bool:
     """Whether the unit's clock began when the case was less severe, and would be due sooner if it began now."""
-    if clock.state is not ClockState.OPEN or clock.about is not None or clock.severity in (None, severity):
+    if clock.state is not DeadlineState.OPEN or clock.about is not None or clock.severity in (None, severity):
         return False
-    rule = policy.clocks.rule(clock.name, severity)
+    rule = policy.deadlines.rule(clock.name, severity)
     if rule is None or clock.name not in UNIT_DUTIES:
         return False
     return add(now, rule.length, working=rule.working, calendar=calendar).at < clock.due_at
 
 
 def after(
-    before: tuple[Clock, ...],
+    before: tuple[Deadline, ...],
     *,
-    starts: Iterable[ClockStart] = (),
-    stops: Iterable[ClockStop] = (),
+    starts: Iterable[DeadlineStart] = (),
+    stops: Iterable[DeadlineStop] = (),
     called_off: Iterable[str] = (),
     severity: str,
     queue: str,
@@ -68,14 +68,14 @@ def after(
     now: datetime,
     must: bool = False,
     joins: bool = False,
-) -> tuple[Clock, ...] | Refusal:
+) -> tuple[Deadline, ...] | Refusal:
     """The case's clocks. `severity` and `queue` are the case's after the action; `must`: whether it is refused when one of its
     clocks finds no place; `joins`: whether they are institutions' that signals or a confirmation brought."""
     current = before
     for clock in before:
         if _is_sooner(clock, severity, policy, calendar, now):
             restarted = clocks.start(
-                current, name=clock.name, rules=policy.clocks, calendar=calendar, now=now, severity=severity, unit=clock.unit
+                current, name=clock.name, rules=policy.deadlines, calendar=calendar, now=now, severity=severity, unit=clock.unit
             )
             current = restarted.clocks
     for stop in stops:
@@ -90,11 +90,11 @@ def after(
         if joins and start.about is not None and running >= JOINS_LEAVE:
             continue
         if must and running >= clocks.MAX_CLOCKS - ASKED_LEAVE:
-            return Refusal("too-many-clocks", f"the case has {running} running deadlines; end one first")
+            return Refusal("too-many-deadlines", f"the case has {running} running deadlines; end one first")
         started = clocks.start(
             current,
             name=start.name,
-            rules=policy.clocks,
+            rules=policy.deadlines,
             calendar=calendar,
             now=now,
             until=start.due_at,

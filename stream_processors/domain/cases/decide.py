@@ -1,8 +1,8 @@
 """What becomes of an action on a case: the frame around the parts that decide it. Pure.
 
 A kind of action -> the part that decides it (`PARTS`): signals (case_signals), officers' moves (case_officers), orders and
-measures (case_orders), tasks, objections and clocks (case_loop). Invariant: an applied action gives the next revision and nothing
-else does; a refused one changes nothing; the fact carries all that follows: clocks, notices, requests, figures.
+measures (case_orders), dissuasions, appeals and clocks (case_loop). Invariant: an applied action gives the next revision and
+nothing else does; a refused one changes nothing; the fact carries all that follows: clocks, notices, requests, figures.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from schemas.cases.case import OFFICERS_ONLY, Action, ActionKind, ActionOutcome, Case, CaseChange, Disposition
 from schemas.deadlines import OfficeHours
-from schemas.dissuasion import TaskEventKind
+from schemas.dissuasion import DissuasionEventKind
 from schemas.holidays import Holidays
 from schemas.orders.kinds import OrderKind
 from schemas.orders.order import OrderEventKind
@@ -54,7 +54,7 @@ __all__ = [
 APPLIED_KEPT = 64
 WEEKENDS = calendar_of(Holidays(years={}), OfficeHours())
 """Without a file of days off every working day is estimated and marked so."""
-_ONCE_BY_ITSELF = frozenset({ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.CLOCK_DUE})
+_ONCE_BY_ITSELF = frozenset({ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.DEADLINE_DUE})
 """Redeliveries of these are recognised by their source, or because a due moment passes once. A case remembers other ids only."""
 
 _NAMES_ANOTHER_QUEUE = frozenset({ActionKind.TRANSFER, ActionKind.MERGE})
@@ -66,7 +66,7 @@ Part = Callable[[CaseStep], CaseEffects | Refusal]
 def _join(step: CaseStep) -> CaseEffects | Refusal:
     signal = step.action.signal
     if signal is None:
-        return Refusal("unreadable", "the join has no signal")
+        return Refusal("action-unreadable", "the join has no signal")
     return case_signals.joined(step, signal)
 
 
@@ -80,9 +80,9 @@ PARTS: dict[ActionKind, Part] = {
     ActionKind.ABSORB: _absorb,
     ActionKind.MEASURE: case_orders.add_measure,
     ActionKind.ORDER: case_loop.answered,
-    ActionKind.TASK: case_loop.move_task,
-    ActionKind.OBJECTION: case_loop.object_to,
-    ActionKind.CLOCK_DUE: case_loop.fell_due,
+    ActionKind.DISSUASION: case_loop.move_dissuasion,
+    ActionKind.APPEAL: case_loop.object_to,
+    ActionKind.DEADLINE_DUE: case_loop.fell_due,
     **dict.fromkeys(sorted(OFFICERS_ONLY), case_officers.move_case),
 }
 
@@ -100,7 +100,7 @@ def decide(
     """What becomes of the action. `calendar`: the place's days off, for what is reckoned in working days; `elsewhere`: as in
     `CaseStep`."""
     if case is not None and action.action_id in case.applied and not case_structure.came_back(action, case):
-        return _change(action, actor, now, ActionOutcome.ECHO, revision=case.revision)
+        return _change(action, actor, now, ActionOutcome.REDELIVERY, revision=case.revision)
     if case is not None and action.revision not in (None, case.revision):
         detail = f"the case is at revision {case.revision}, the request names {action.revision}; read the case again"
         return _refused(action, actor, case, now, Refusal("stale-revision", detail))
@@ -138,33 +138,35 @@ def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, CaseEff
             return absorbed
         return Case.trusted(**absorbed.changes, revision=0, changed_at=now), absorbed._replace(changes={})
     if action.kind is ActionKind.JOIN:
-        return Refusal("unreadable", "the join has no signal")
+        return Refusal("action-unreadable", "the join has no signal")
     return Refusal("unknown-case", f"there is no case {action.case_id}")
 
 
 def echo(action: Action, actor: str, now: datetime) -> CaseChange:
     """A request whose source was there before: the first record per source counts. So of one whose cause was lost for good."""
-    return _change(action, actor, now, ActionOutcome.ECHO)
+    return _change(action, actor, now, ActionOutcome.REDELIVERY)
 
 
 def smaller(change: CaseChange) -> CaseChange | None:
     """The same with half of the signals that the case lists, of each sender its share, then with the newest attempt of each
-    task; its counts stay, and the log has the rest. None: there is nothing more to leave out."""
+    dissuasion; its counts stay, and the log has the rest. None: there is nothing more to leave out."""
     case = change.case
     if case is None:
         return None
     less: dict[str, Any] = {}
     if len(case.signals) > 1:
         less["signals"] = keep_evidence(case.signals, len(case.signals) // 2)
-    elif any(len(task.attempts) > 1 for task in case.tasks):
-        less["tasks"] = tuple(task.model_copy(update={"attempts": task.attempts[-1:]}) for task in case.tasks)
+    elif any(len(dissuasion.attempts) > 1 for dissuasion in case.dissuasions):
+        less["dissuasions"] = tuple(
+            dissuasion.model_copy(update={"attempts": dissuasion.attempts[-1:]}) for dissuasion in case.dissuasions
+        )
     return change.model_copy(update={"case": case.model_copy(update=less)}) if less else None
 
 
 def too_large(action: Action, actor: str, case: Case | None, now: datetime) -> CaseChange:
     """The fact of an action after which the case would not be one record of the log any more."""
     detail = "the case would exceed the size of one record; end, close or split off something first"
-    return _refused(action, actor, case, now, Refusal("not-allowed", detail))
+    return _refused(action, actor, case, now, Refusal("transition-not-allowed", detail))
 
 
 def unreadable(why: str, now: datetime) -> CaseChange:
@@ -176,8 +178,8 @@ def unreadable(why: str, now: datetime) -> CaseChange:
         outcome=ActionOutcome.REFUSED,
         at=now,
         actor="unknown",
-        why=why,
-        problem="unreadable",
+        detail=why,
+        problem="action-unreadable",
     )
 
 
@@ -185,7 +187,7 @@ def _applied(step: CaseStep, before: Case | None, done: CaseEffects) -> CaseChan
     action, case, now = step.action, step.case, step.now
     changes = dict(done.changes)
     clocks = case_clocks.after(
-        changes.get("clocks", case.clocks),
+        changes.get("deadlines", case.deadlines),
         starts=done.starts,
         stops=done.stops,
         called_off=done.called_off,
@@ -199,7 +201,7 @@ def _applied(step: CaseStep, before: Case | None, done: CaseEffects) -> CaseChan
     )
     if isinstance(clocks, Refusal):
         return _refused(action, step.actor, before, now, clocks)
-    changes |= {"clocks": clocks, "revision": case.revision + 1, "changed_at": now}
+    changes |= {"deadlines": clocks, "revision": case.revision + 1, "changed_at": now}
     if action.kind not in _ONCE_BY_ITSELF:
         changes["applied"] = (*case.applied[1 - APPLIED_KEPT :], action.action_id)
     after = case.model_copy(update=changes)
@@ -211,25 +213,32 @@ def _applied(step: CaseStep, before: Case | None, done: CaseEffects) -> CaseChan
         case=after,
         revision=after.revision,
         verdict=done.verdict,
-        left=done.left_queue,
-        notices=(*done.notices, *case_told.tell_of_change(before, after, step)),
-        follows=done.follows,
-        counted=scorecards.counted(before, after, elsewhere=action.portion.measures if action.portion else ()),
-        used=order_caps.changed(before, after),
+        left_queue=done.left_queue,
+        notifications=(*done.notices, *case_told.tell_of_change(before, after, step)),
+        follow_ups=done.follows,
+        figure_changes=scorecards.counted(before, after, elsewhere=action.portion.measures if action.portion else ()),
+        order_counts=order_caps.changed(before, after),
     )
 
 
 def _asks_anew(action: Action) -> bool:
     """Whether somebody is to do something that was not asked before."""
-    order, task = action.order, action.task
+    order, dissuasion = action.order, action.dissuasion
     if order is not None and order.kind is OrderEventKind.ISSUE:
         return order.draft is None or order.draft.kind is not OrderKind.RELEASE
-    return (order is not None and order.kind is OrderEventKind.APPROVE) or (task is not None and task.kind is TaskEventKind.ASK)
+    return (order is not None and order.kind is OrderEventKind.APPROVE) or (
+        dissuasion is not None and dissuasion.kind is DissuasionEventKind.ASK
+    )
 
 
 def _refused(action: Action, actor: str, case: Case | None, now: datetime, refusal: Refusal) -> CaseChange:
     revision = case.revision if case else None
-    more = {"revision": revision, "why": refusal.why, "problem": refusal.problem, "moves": refusal.moves}
+    more = {
+        "revision": revision,
+        "detail": refusal.why,
+        "problem": refusal.problem,
+        "allowed_transitions": refusal.allowed_transitions,
+    }
     return _change(action, actor, now, ActionOutcome.REFUSED, **more)
 
 

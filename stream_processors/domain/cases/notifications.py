@@ -13,14 +13,14 @@ from hashlib import sha256
 
 from schemas.cases.case import ActionKind, Case
 from schemas.measures import MeasureKind
-from schemas.notices import Notice
+from schemas.notices import Notification
 from schemas.orders.kinds import ORDER_KINDS
 from schemas.orders.order import Order, OrderState
 from stream_processors.domain.cases.step import CaseStep
 from stream_processors.domain.notifications.early_warning import early_warning
 from stream_processors.domain.notifications.feedback import Handling, feedback
-from stream_processors.domain.notifications.imitation import imitated
-from stream_processors.domain.notifications.notification import Notification, to_notice
+from stream_processors.domain.notifications.imitation import impersonation
+from stream_processors.domain.notifications.notification import NotificationDraft, to_notification
 from stream_processors.domain.notifications.reversals import Executed, taken_back
 from stream_processors.domain.orders.step import is_unlifted
 from stream_processors.domain.signals.leads import is_lead, visible_reporters
@@ -29,9 +29,9 @@ _STANDS = frozenset({OrderState.EXECUTED, OrderState.RENEWED})
 _OVER = frozenset({OrderState.EXPIRED, OrderState.RELEASED})
 
 
-def tell_of_change(before: Case | None, after: Case, step: CaseStep) -> tuple[Notice, ...]:
+def tell_of_change(before: Case | None, after: Case, step: CaseStep) -> tuple[Notification, ...]:
     """The notices that follow from the change itself, whatever made it."""
-    notifications: list[Notification] = []
+    notifications: list[NotificationDraft] = []
     kind = step.action.kind
     if kind in (ActionKind.JOIN, ActionKind.ABSORB):
         holders = frozenset() if before is None else frozenset(executed.institution for executed in list_executed(before))
@@ -43,7 +43,7 @@ def tell_of_change(before: Case | None, after: Case, step: CaseStep) -> tuple[No
         if kind is ActionKind.RETRACT:
             notifications += _taken_back(before, after, step)
     signal = step.action.signal if kind is ActionKind.JOIN else None
-    owners = () if signal is None else imitated(signal, before, step.policy, step.now)
+    owners = () if signal is None else impersonation(signal, before, step.policy, step.now)
     return (*make_notices(notifications, step), *owners)
 
 
@@ -51,8 +51,8 @@ def _acted(handled: Handling) -> tuple[object, ...]:
     return handled.acts, handled.saved_minor
 
 
-def _taken_back(before: Case, after: Case, step: CaseStep) -> Iterable[Notification]:
-    withdrawn, executed = step.action.withdrawn, list_executed(before)
+def _taken_back(before: Case, after: Case, step: CaseStep) -> Iterable[NotificationDraft]:
+    withdrawn, executed = step.action.retracted_contribution, list_executed(before)
     corrected = withdrawn is not None and any(
         signal.signal_id == withdrawn.signal_id and signal.version > withdrawn.version for signal in after.signals
     )
@@ -123,9 +123,9 @@ def _stands(order: Order) -> bool:
     return order.state in _STANDS or (order.state in _OVER and is_unlifted(order))
 
 
-def make_notices(notifications: Iterable[Notification], step: CaseStep, of: str = "") -> tuple[Notice, ...]:
+def make_notices(notifications: Iterable[NotificationDraft], step: CaseStep, of: str = "") -> tuple[Notification, ...]:
     """What is told, as notices. Their ids follow from the action, so that a replay tells nobody twice; they are numbered for each
-    recipient, so that nobody reads how many others are told. `of`: the objection that they are about, where one action moves
+    recipient, so that nobody reads how many others are told. `of`: the appeal that they are about, where one action moves
     several."""
     counts: Counter[str] = Counter()
     notices = []
@@ -134,5 +134,5 @@ def make_notices(notifications: Iterable[Notification], step: CaseStep, of: str 
         number = f"{sha256(recipient.encode()).hexdigest()[:12]}.{counts[recipient]}"
         counts[recipient] += 1
         path = (step.action.action_id, notification.template, *([of] if of else []), number)
-        notices.append(to_notice("/".join(path), notification, case_id=step.case.case_id, at=step.now))
+        notices.append(to_notification("/".join(path), notification, case_id=step.case.case_id, at=step.now))
     return tuple(notices)

@@ -25,7 +25,7 @@ from stream_processors.domain.cases.step import CaseEffects, CaseStep
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.signals import trust
 from stream_processors.domain.signals.leads import match_name
-from stream_processors.domain.state_machine import ClockStart, ClockStop, Table, Transition
+from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop, Table, Transition
 
 VERDICT_TOKENS = 64
 """Subjects that one disposal may confirm or clear."""
@@ -52,13 +52,15 @@ def _held(case: Case) -> str:
 def _not_acknowledged(step: CaseStep) -> Refusal | None:
     case = step.case
     if case.acknowledged_at is not None:
-        return Refusal("not-allowed", f"{case.acknowledged_by} acknowledged it at {case.acknowledged_at:%Y-%m-%dT%H:%M:%SZ}")
+        return Refusal(
+            "transition-not-allowed", f"{case.acknowledged_by} acknowledged it at {case.acknowledged_at:%Y-%m-%dT%H:%M:%SZ}"
+        )
     return None
 
 
 def _lease(step: CaseStep) -> datetime:
     requested_s = step.policy.leases.default_s if step.action.lease_s is None else step.action.lease_s
-    return step.now + timedelta(seconds=min(requested_s, step.policy.leases.longest_s))
+    return step.now + timedelta(seconds=min(requested_s, step.policy.leases.max_s))
 
 
 def _acknowledged(step: CaseStep, changes: dict[str, Any]) -> CaseEffects:
@@ -66,7 +68,7 @@ def _acknowledged(step: CaseStep, changes: dict[str, Any]) -> CaseEffects:
     if step.case.acknowledged_at is not None:
         return CaseEffects(changes)
     changes |= {"acknowledged_at": step.now, "acknowledged_by": step.action.officer}
-    stops, starts = (ClockStop(case_clocks.ACKNOWLEDGE, None),), (ClockStart(case_clocks.DISPOSE, None),)
+    stops, starts = (DeadlineStop(case_clocks.ACKNOWLEDGE, None),), (DeadlineStart(case_clocks.DISPOSE, None),)
     return CaseEffects(changes, stops=stops, starts=starts)
 
 
@@ -79,7 +81,7 @@ def _take(step: CaseStep) -> CaseEffects:
 
 
 def _hand_over(step: CaseStep) -> CaseEffects:
-    return CaseEffects({"status": CaseStatus.CLAIMED, "holder": step.action.to, "lease_until": _lease(step)})
+    return CaseEffects({"status": CaseStatus.CLAIMED, "holder": step.action.to_officer, "lease_until": _lease(step)})
 
 
 def _release(step: CaseStep) -> CaseEffects:
@@ -88,8 +90,8 @@ def _release(step: CaseStep) -> CaseEffects:
 
 def _dispose(step: CaseStep) -> CaseEffects | Refusal:
     """A disposal ends the unit's clocks. One that confirms the case makes due what those who reported it owe then; any other
-    calls that off. One that finds nothing wrong releases at once what was ordered, calls off the tasks, and nothing is asked of
-    institutions any more. Letters stay: they ask for what is known, and hold nothing."""
+    calls that off. One that finds nothing wrong releases at once what was ordered, calls off the dissuasions, and nothing is
+    asked of institutions any more. Letters stay: they ask for what is known, and hold nothing."""
     action = step.action
     changes = {
         "status": CaseStatus.DISPOSED,
@@ -100,7 +102,7 @@ def _dispose(step: CaseStep) -> CaseEffects | Refusal:
         "disposed_at": step.now,
         "note_sealed": action.note_sealed,
     }
-    stops = tuple(ClockStop(name, None) for name in (case_clocks.ACKNOWLEDGE, case_clocks.DISPOSE))
+    stops = tuple(DeadlineStop(name, None) for name in (case_clocks.ACKNOWLEDGE, case_clocks.DISPOSE))
     done = CaseEffects(changes, stops=stops, verdict=_verdict(action, step.case, step.policy, step.now))
     if action.disposition is Disposition.CONFIRMED:
         return done._replace(starts=case_signals.owed_when_confirmed(step.policy, step.case))
@@ -108,7 +110,7 @@ def _dispose(step: CaseStep) -> CaseEffects | Refusal:
         return done._replace(called_off=case_clocks.of_confirmed(step.policy))
     undone = case_orders.undo_all(step)
     released = done._replace(
-        changes={**changes, **undone.changes, "clocks": case_clocks.never_missed(step.case.clocks)},
+        changes={**changes, **undone.changes, "deadlines": case_clocks.never_missed(step.case.deadlines)},
         notices=undone.notices,
         starts=undone.starts,
         stops=(*stops, *undone.stops),
@@ -122,11 +124,11 @@ def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> CaseV
     confirmed with it: other accounts and persons have cases of their own. What a tip names does not count, and what was a hub in
     one of the signals is nobody's. What leads of organized crime confirm counts for such leads alone."""
     kinds = case.kinds or ((SignalKind.ORGANIZED_CRIME if case.leads_only else None),)  # a case without signals has none
-    names = {match_name(case.primary.token, kind): None for kind in kinds}
+    names = {match_name(case.primary_subject.token, kind): None for kind in kinds}
     hubs = {
         match_name(subject.token, signal.kind)
         for signal in case.signals
-        for subject in (*signal.subjects, case.primary)
+        for subject in (*signal.subjects, case.primary_subject)
         if subject.hub is not None
     }
     for signal in case.signals:
@@ -134,7 +136,7 @@ def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> CaseV
             if subject.kind in _TOOLS:
                 names[match_name(subject.token, signal.kind)] = None
     confirmed = action.disposition is Disposition.CONFIRMED
-    until = instant_ms(now) + policy.keep.cases_days * DAY_MS if confirmed else 0
+    until = instant_ms(now) + policy.retention.cases_days * DAY_MS if confirmed else 0
     tokens = tuple(token for token in names if not confirmed or token not in hubs)
     return CaseVerdict.trusted(tokens=tokens[:VERDICT_TOKENS], confirmed_until_ms=until)
 
@@ -168,7 +170,7 @@ _ROWS: dict[tuple[str, str], Row] = {
     (S.CLOSED, K.REOPEN): _reopen,
     (S.DISPOSED, K.CLOSE): Row((S.CLOSED,), _structural(case_structure.close)),
 }
-TABLE = Table("case", _ROWS, problems={S.DISPOSED: "disposed"})
+TABLE = Table("case", _ROWS, problems={S.DISPOSED: "case-disposed"})
 """Transitions of officers. Institutions, signals and deadlines may act in more states (domain/cases/decide.py)."""
 
 

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from schemas.cases.case import Case, CaseStatus, Disposition
-from schemas.deadlines import ClockName, ClockState, Length
+from schemas.deadlines import DeadlineName, DeadlineState, Length
 from schemas.ids import ORDER, name_of
-from schemas.notices import Notice, NoticeKind
+from schemas.notices import Notification, NotificationKind
 from schemas.orders.kinds import ABOUT_ANOTHER, REVERSIBLE, OrderKind
 from schemas.orders.order import LIVE, Order, OrderDraft, OrderEvent, OrderEventKind, OrderState
 from stream_processors.domain import measures
@@ -27,21 +27,21 @@ from stream_processors.domain.orders.order import acting
 from stream_processors.domain.orders.order_book import OrdersChange
 from stream_processors.domain.orders.step import is_unlifted
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.state_machine import ActorRole, ClockStart, ClockStop, Ends, party
+from stream_processors.domain.state_machine import ActorRole, DeadlineStart, DeadlineStop, Ends, party
 
 SENDS_ON = "stage:deliver"
 """The stage that forwards actions on a merged case to the case that absorbed it."""
-_TO_RECIPIENT = frozenset({NoticeKind.ORDER, NoticeKind.RELEASE})
+_TO_RECIPIENT = frozenset({NotificationKind.ORDER, NotificationKind.RELEASE})
 """Only the recipient of the order may do these, which may be the unit that had the case before."""
 
 
 def ends_of(step: CaseStep) -> Ends:
     """When lengths and clocks of the policy are over, by the place's calendar."""
 
-    def ends(began: datetime, length: Length | ClockName) -> datetime:
+    def ends(began: datetime, length: Length | DeadlineName) -> datetime:
         if isinstance(length, Length):
             return calendars.add(began, length, working=length.unit == "working_days", calendar=step.calendar).at
-        rule = step.policy.clocks.rule(length, step.case.severity)
+        rule = step.policy.deadlines.rule(length, step.case.severity)
         assert rule is not None  # the policy names no clock that it does not have
         return calendars.add(began, rule.length, working=rule.working, calendar=step.calendar).at
 
@@ -59,7 +59,9 @@ def add_measure(step: CaseStep) -> CaseEffects | Refusal:
     if not sent_on and who.id not in concerned(step.case):
         return Refusal("unknown-case", f"there is no case {step.case.case_id}")  # as of one that does not exist
     theirs = tuple(
-        clock for clock in step.case.clocks if clock.about == measure.institution and clock.state is not ClockState.CANCELLED
+        clock
+        for clock in step.case.deadlines
+        if clock.about == measure.institution and clock.state is not DeadlineState.CANCELLED
     )
     due_at = {clock.name: clock.due_at for clock in theirs}
     running = frozenset(clock.name for clock in theirs if clock.state in case_clocks.RUNNING)
@@ -82,7 +84,7 @@ def _nothing_owed(case: Case) -> bool:
 def concerned(case: Case) -> set[str]:
     """The institutions that know of the case: they report it, or something was ordered or asked of them in it."""
     ordered = {order.recipient for order in case.orders if order.issued_at is not None}
-    return {*case.institutions, *ordered, *(reach.party for task in case.tasks for reach in task.reach)}
+    return {*case.institutions, *ordered, *(reach.party for dissuasion in case.dissuasions for reach in dissuasion.reachable_by)}
 
 
 def move_order(step: CaseStep) -> CaseEffects | Refusal:
@@ -129,7 +131,7 @@ def _may(step: CaseStep, event: OrderEvent) -> Refusal | None:
     if acting(step.actor, event).role != ActorRole.OFFICER:
         return None
     if case.status is CaseStatus.MERGED:
-        return Refusal("not-allowed", f"this case was merged into {case.merged_into}; issue the order there")
+        return Refusal("transition-not-allowed", f"this case was merged into {case.merged_into}; issue the order there")
     if event.kind is not OrderEventKind.ISSUE or (draft is not None and draft.kind in ABOUT_ANOTHER):
         return None
     if case.holder != step.action.officer or state_of(case, step.now) != CaseStatus.CLAIMED:
@@ -139,9 +141,9 @@ def _may(step: CaseStep, event: OrderEvent) -> Refusal | None:
 
 class Undone(NamedTuple):
     changes: dict[str, Any]
-    notices: tuple[Notice, ...] = ()
-    starts: tuple[ClockStart, ...] = ()
-    stops: tuple[ClockStop, ...] = ()
+    notices: tuple[Notification, ...] = ()
+    starts: tuple[DeadlineStart, ...] = ()
+    stops: tuple[DeadlineStop, ...] = ()
 
 
 def undo_all(step: CaseStep, only: Iterable[str] = ()) -> Undone:
@@ -174,7 +176,6 @@ def _undoing(order: Order, name: str) -> OrderEvent | None:
         case_id=order.case_id,
         agency=order.agency,
         recipient=order.recipient,
-        of=order.order_id,
-        basis="",
+        related_order_id=order.order_id,
     )
     return OrderEvent.trusted(event_id=name, order_id=name, kind=OrderEventKind.ISSUE, draft=draft)

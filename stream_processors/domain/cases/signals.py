@@ -1,7 +1,7 @@
 """What signals do to a case: they join it, and are taken back. Pure.
 
-Invariant: all but `primary` and `opened_at` is of the live signals alone. A join is open in every state: a case that was disposed
-of, closed, or emptied is opened again by it; the retraction of a signal leaves a disposed case disposed.
+Invariant: all but `primary_subject` and `opened_at` is of the live signals alone. A join is open in every state: a case that was
+disposed of, closed, or emptied is opened again by it; the retraction of a signal leaves a disposed case disposed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.cases.case import Action, Case, CaseStatus, JoinedSignal, Tally
-from schemas.deadlines import Clock, ClockState
+from schemas.deadlines import Deadline, DeadlineState
 from schemas.policy import Policy
 from schemas.signals.retraction import Contribution
 from stream_processors.domain.cases import counters as tally
@@ -25,7 +25,7 @@ from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.signals import hubs, trust
 from stream_processors.domain.signals.leads import is_lead
 from stream_processors.domain.signals.scoring import severity
-from stream_processors.domain.state_machine import ClockStart, ClockStop
+from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop
 
 LINKED_KEPT = 16
 AFRESH: dict[str, Any] = {
@@ -49,7 +49,7 @@ def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
         status=CaseStatus.OPEN,
         opened_at=now,
         changed_at=now,
-        primary=hubs.leading(signal.subjects) or signal.subjects[0],
+        primary_subject=hubs.leading(signal.subjects) or signal.subjects[0],
         primary_signal_id=signal.signal_id,
         score=signal.score,
         severity=signal.severity,
@@ -59,7 +59,7 @@ def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
         amount_minor=tally.money({}, signal),
         signals=(signal,),
         tally=tally.counted(tally.EMPTY, signal),
-        linked=action.linked,
+        linked_case_ids=action.linked_case_ids,
         leads_only=is_lead(signal.kind),
     )
 
@@ -78,8 +78,8 @@ def joined(step: CaseStep, signal: JoinedSignal) -> CaseEffects:
         "signals": keep_evidence((signal, *case.signals), step.policy.case_signals_kept),
         "tally": tally.counted(case.tally, signal),
     }
-    if step.action.linked and not set(step.action.linked) <= set(case.linked):
-        changes["linked"] = tuple(dict.fromkeys((*case.linked, *step.action.linked)))[:LINKED_KEPT]
+    if step.action.linked_case_ids and not set(step.action.linked_case_ids) <= set(case.linked_case_ids):
+        changes["linked_case_ids"] = tuple(dict.fromkeys((*case.linked_case_ids, *step.action.linked_case_ids)))[:LINKED_KEPT]
     starts, stops = duties(step.policy, signal, case), _told_wrong(step.policy, signal, case)
     if case.status in SLEEPING:
         return CaseEffects(changes | again(case), starts=(*case_clocks.TO_ACKNOWLEDGE, *starts), stops=stops)
@@ -88,56 +88,56 @@ def joined(step: CaseStep, signal: JoinedSignal) -> CaseEffects:
 
 def again(case: Case) -> dict[str, Any]:
     """What makes a case that was over an open one."""
-    return {**AFRESH, "reopened": case.reopened + 1}
+    return {**AFRESH, "reopen_count": case.reopen_count + 1}
 
 
-def duties(policy: Policy, signal: JoinedSignal, case: Case | None) -> tuple[ClockStart, ...]:
-    """The clocks that a report starts for the institution that made it (policy: `clocks.duties`), once in a case; again when what
-    it owed was called off meanwhile."""
+def duties(policy: Policy, signal: JoinedSignal, case: Case | None) -> tuple[DeadlineStart, ...]:
+    """The clocks that a report starts for the institution that made it (policy: `deadlines.duties`), once in a case; again when
+    what it owed was called off meanwhile."""
     if trust.low(signal):
         return ()
     owed_before = _owed_before(case) if case is not None else set()
-    names = policy.clocks.duties.get(signal.kind, ())
-    return tuple(ClockStart(name, signal.institution) for name in names if (name, signal.institution) not in owed_before)
+    names = policy.deadlines.duties.get(signal.kind, ())
+    return tuple(DeadlineStart(name, signal.institution) for name in names if (name, signal.institution) not in owed_before)
 
 
 def _owed_before(case: Case) -> set[tuple[str, str | None]]:
     """What ran or runs, but for what was called off: that was of something else."""
-    return {(clock.name, clock.about) for clock in case.clocks if clock.state is not ClockState.CANCELLED}
+    return {(clock.name, clock.about) for clock in case.deadlines if clock.state is not DeadlineState.CANCELLED}
 
 
-def owed_when_confirmed(policy: Policy, case: Case) -> tuple[ClockStart, ...]:
-    """The clocks that a confirmation starts for those whose reports of the case stand (policy: `clocks.confirmed`). Who did it
+def owed_when_confirmed(policy: Policy, case: Case) -> tuple[DeadlineStart, ...]:
+    """The clocks that a confirmation starts for those whose reports of the case stand (policy: `deadlines.confirmed`). Who did it
     after an earlier one, or has it to do still, is not asked again."""
     owed_before = _owed_before(case)
     return tuple(
-        ClockStart(name, who)
-        for name, beginnings in policy.clocks.confirmed.items()
+        DeadlineStart(name, who)
+        for name, beginnings in policy.deadlines.confirmed.items()
         for who in case.institutions
         if who.startswith(beginnings or "") and (name, who) not in owed_before
     )
 
 
-def _told_wrong(policy: Policy, signal: JoinedSignal, case: Case) -> tuple[ClockStop, ...]:
+def _told_wrong(policy: Policy, signal: JoinedSignal, case: Case) -> tuple[DeadlineStop, ...]:
     """A correction: what its institution owes because the case was confirmed is called off, for that was of what it told before.
     Another report confirms nothing and undoes nothing; and what was missed by now stays missed."""
     if signal.version == 1:
         return ()
     names = case_clocks.of_confirmed(policy)
-    theirs = (clock for clock in case.clocks if clock.about == signal.institution and clock.state is ClockState.OPEN)
-    return tuple(ClockStop(clock.name, clock.about, called_off=True) for clock in theirs if clock.name in names)
+    theirs = (clock for clock in case.deadlines if clock.about == signal.institution and clock.state is DeadlineState.OPEN)
+    return tuple(DeadlineStop(clock.name, clock.about, called_off=True) for clock in theirs if clock.name in names)
 
 
 def retracted(step: CaseStep) -> CaseEffects | Refusal:
     """The case of the signals that are left. Without any it leaves its queue, whoever holds it, and nobody is to be warned."""
-    case, withdrawn = step.case, step.action.withdrawn
+    case, withdrawn = step.case, step.action.retracted_contribution
     if withdrawn is None:
-        return Refusal("unreadable", "the retraction names no contribution to remove")
+        return Refusal("action-unreadable", "the retraction names no contribution to remove")
     if not case.signal_count or _is_surely_absent(case, withdrawn):
         return Refusal("unknown-case", "the case has no such signal")
     changes = remove_signal(case, withdrawn, step.policy)
     emptied = not changes["signal_count"]
-    changes["clocks"] = clocks_without(case, changes["institutions"], step.now, stays_missed=not emptied)
+    changes["deadlines"] = deadlines_without(case, changes["institutions"], step.now, stays_missed=not emptied)
     if not emptied:
         return CaseEffects(changes)
     if case.status in (CaseStatus.OPEN, CaseStatus.CLAIMED):
@@ -154,20 +154,22 @@ def _is_surely_absent(case: Case, withdrawn: Contribution) -> bool:
     return all((signal.signal_id, signal.version) != (withdrawn.signal_id, withdrawn.version) for signal in case.signals)
 
 
-def clocks_without(case: Case, institutions: Iterable[str], now: datetime, *, stays_missed: bool = True) -> tuple[Clock, ...]:
+def deadlines_without(
+    case: Case, institutions: Iterable[str], now: datetime, *, stays_missed: bool = True
+) -> tuple[Deadline, ...]:
     """The case's clocks; those of an institution that is not in it any more are called off, for it owes nothing here.
     `stays_missed`: what it had missed by then, though."""
     departed = _find_departed(case, institutions)
     return tuple(
         clocks.cancel((clock,), now=now, stays_missed=stays_missed)[0] if clock.about in departed else clock
-        for clock in case.clocks
+        for clock in case.deadlines
     )
 
 
-def owed_elsewhere(case: Case, institutions: Iterable[str]) -> tuple[Clock, ...]:
+def owed_elsewhere(case: Case, institutions: Iterable[str]) -> tuple[Deadline, ...]:
     """The running clocks of those who are in the case, and not among `institutions` that stay."""
     departed = _find_departed(case, institutions)
-    return tuple(clock for clock in case.clocks if clock.about in departed and clock.state is ClockState.OPEN)
+    return tuple(clock for clock in case.deadlines if clock.about in departed and clock.state is DeadlineState.OPEN)
 
 
 def _find_departed(case: Case, institutions: Iterable[str]) -> set[str]:
@@ -187,6 +189,6 @@ def remove_signal(case: Case, withdrawn: Contribution, policy: Policy) -> dict[s
         "signals": tuple(
             signal for signal in case.signals if (signal.signal_id, signal.version) != (withdrawn.signal_id, withdrawn.version)
         ),
-        "retracted": case.retracted + 1,
+        "retracted_signal_count": case.retracted_signal_count + 1,
         "tally": counts,
     }

@@ -1,6 +1,6 @@
 """Where a case stands: the states of its table, and the phase that people see.
 
-A claim whose lease has run out is `lapsed`: its holder may go on, anybody else may take it.
+A claim whose lease has run out is `lease_expired`: its holder may go on, anybody else may take it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 from schemas.cases.case import Case, CaseStatus
 from schemas.orders.order import LIVE
 
-NONE, LAPSED = "none", "lapsed"
+NONE, LAPSED = "none", "lease_expired"
 SLEEPING = frozenset({CaseStatus.DISPOSED, CaseStatus.CLOSED, CaseStatus.RETRACTED})
 """States in which a new signal reopens the case."""
 

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from schemas.cases.case import Action, Case, CaseVerdict
-from schemas.notices import Notice
+from schemas.notices import Notification
 from schemas.policy import Policy
 from stream_processors.domain.deadlines.calendar import Calendar
-from stream_processors.domain.state_machine import ClockStart, ClockStop
+from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop
 
 
 class CaseStep(NamedTuple):
@@ -33,9 +33,9 @@ class CaseEffects(NamedTuple):
     queue that the case is not in any more; `called_off` names clocks that have nothing to wait for any more."""
 
     changes: dict[str, Any]
-    notices: tuple[Notice, ...] = ()
-    starts: tuple[ClockStart, ...] = ()
-    stops: tuple[ClockStop, ...] = ()
+    notices: tuple[Notification, ...] = ()
+    starts: tuple[DeadlineStart, ...] = ()
+    stops: tuple[DeadlineStop, ...] = ()
     follows: tuple[Action, ...] = ()
     verdict: CaseVerdict | None = None
     left_queue: str | None = None

@@ -12,9 +12,9 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from schemas.appeals import ObjectionState
-from schemas.cases.case import Action, ActionKind, Case, CaseStatus, JoinedSignal, Moved, Portion, Tally
-from schemas.deadlines import Clock, ClockState
+from schemas.appeals import AppealState
+from schemas.cases.case import Action, ActionKind, Case, CaseStatus, CaseTransfer, JoinedSignal, Portion, Tally
+from schemas.deadlines import Deadline, DeadlineState
 from schemas.dissuasion import OVER
 from schemas.orders.kinds import REVERSIBLE
 from schemas.orders.order import LIVE, Order, OrderState
@@ -25,7 +25,7 @@ from stream_processors.domain import measures
 from stream_processors.domain.cases import counters as tally
 from stream_processors.domain.cases import deadlines as case_clocks
 from stream_processors.domain.cases.evidence import keep_evidence
-from stream_processors.domain.cases.signals import AFRESH, LINKED_KEPT, again, clocks_without, owed_elsewhere
+from stream_processors.domain.cases.signals import AFRESH, LINKED_KEPT, again, deadlines_without, owed_elsewhere
 from stream_processors.domain.cases.state import SLEEPING
 from stream_processors.domain.cases.step import CaseEffects
 from stream_processors.domain.orders.step import crossed_its_end, is_done, is_unlifted
@@ -34,7 +34,7 @@ from stream_processors.domain.signals import hubs
 from stream_processors.domain.signals.leads import is_lead
 from stream_processors.domain.signals.routing import queue_of
 from stream_processors.domain.signals.scoring import severity
-from stream_processors.domain.state_machine import ClockStart
+from stream_processors.domain.state_machine import DeadlineStart
 
 ACKNOWLEDGE, DISPOSE = "acknowledge", "dispose"
 TRANSFERS_KEPT = 32
@@ -44,8 +44,8 @@ MOST_PASSED = 200
 LONGEST_ID = 120
 FORWARDED = frozenset({ActionKind.JOIN, ActionKind.RETRACT, ActionKind.ABSORB, ActionKind.MEASURE})
 """Actions that a merged case still accepts, because their senders could not know of the merge."""
-_SETTLED = frozenset({ObjectionState.REJECTED, ObjectionState.PROPAGATED})
-_OUTSTANDING = frozenset({ClockState.OPEN, ClockState.FIRED})
+_SETTLED = frozenset({AppealState.REJECTED, AppealState.COMPLETED})
+_OUTSTANDING = frozenset({DeadlineState.OPEN, DeadlineState.FIRED})
 
 
 def queues_of(policy: Policy) -> frozenset[str]:
@@ -55,14 +55,12 @@ def queues_of(policy: Policy) -> frozenset[str]:
 
 
 def list_standing(case: Case) -> tuple[str, ...]:
-    """The orders, tasks and objections that something is still to come of, or that hold something."""
+    """The orders, dissuasions and appeals that something is still to come of, or that hold something."""
     orders = tuple(f"order {order.order_id}" for order in case.orders if _holds(order))
-    tasks = tuple(f"task {task.task_id}" for task in case.tasks if task.state not in OVER)
-    return (
-        orders
-        + tasks
-        + tuple(f"objection {objection.objection_id}" for objection in case.objections if objection.state not in _SETTLED)
+    dissuasions = tuple(
+        f"dissuasion {dissuasion.dissuasion_id}" for dissuasion in case.dissuasions if dissuasion.state not in OVER
     )
+    return orders + dissuasions + tuple(f"appeal {appeal.appeal_id}" for appeal in case.appeals if appeal.state not in _SETTLED)
 
 
 def _holds(order: Order) -> bool:
@@ -75,34 +73,36 @@ def _nothing_stands(case: Case, wish: str) -> Refusal | None:
     if not (blocking := list_standing(case)):
         return None
     more = f" and {len(blocking) - 8} more" if len(blocking) > 8 else ""
-    return Refusal("orders-stand", f"the case cannot be {wish} while these are open: {', '.join(blocking[:8])}{more}")
+    return Refusal("open-obligations", f"the case cannot be {wish} while these are open: {', '.join(blocking[:8])}{more}")
 
 
 def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
     """The case goes to another agency or county (`action.queue`), which acknowledges it anew, and has its own time from
     then on. What was ordered stays ordered."""
     if action.queue == case.queue:
-        return Refusal("same-queue", f"the case is already in {case.queue}")
+        return Refusal("already-in-queue", f"the case is already in {case.queue}")
     if action.queue not in (queues := queues_of(policy)):
         return Refusal("unknown-queue", f"there is no queue {action.queue}; queues of the policy: {', '.join(sorted(queues))}")
-    moved = Moved.trusted(at=now, by=action.officer, came_from=case.queue, to=action.queue, note_sealed=action.note_sealed)
+    moved = CaseTransfer.trusted(
+        at=now, transferred_by=action.officer, from_queue=case.queue, to_queue=action.queue, note_sealed=action.note_sealed
+    )
     clocks = tuple(
-        clock.model_copy(update={"unit": action.queue}) if _goes_along(clock, case) else clock for clock in case.clocks
+        clock.model_copy(update={"unit": action.queue}) if _goes_along(clock, case) else clock for clock in case.deadlines
     )
     transfers = (*case.transfers[1 - TRANSFERS_KEPT :], moved)
-    changes = {**AFRESH, "queue": action.queue, "transfers": transfers, "clocks": clocks}
+    changes = {**AFRESH, "queue": action.queue, "transfers": transfers, "deadlines": clocks}
     return CaseEffects(changes, starts=_acknowledged(), left_queue=case.queue, called_off=(ACKNOWLEDGE, DISPOSE))
 
 
-def _goes_along(clock: Clock, case: Case) -> bool:
+def _goes_along(clock: Deadline, case: Case) -> bool:
     """Whether it runs for the unit and has not run out: who has the case can do what it is for, with the time that is left."""
-    return clock.state is ClockState.OPEN and clock.unit == case.queue and clock.name not in (ACKNOWLEDGE, DISPOSE)
+    return clock.state is DeadlineState.OPEN and clock.unit == case.queue and clock.name not in (ACKNOWLEDGE, DISPOSE)
 
 
 def close(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
     """The end of a case that was disposed of and in which nothing stands."""
     if case.status is not CaseStatus.DISPOSED:
-        return Refusal("not-allowed", f"dispose of the case before you close it; it is {case.status}")
+        return Refusal("transition-not-allowed", f"dispose of the case before you close it; it is {case.status}")
     if (refusal := _nothing_stands(case, "closed")) is not None:
         return refusal
     return CaseEffects({"status": CaseStatus.CLOSED, "closed_at": now, "closed_by": action.officer})
@@ -112,7 +112,9 @@ def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEff
     """A case that was over is taken up again, for a reason that is told. Its disposition stays to be read until the next one;
     what it made due is called off."""
     if case.status not in (CaseStatus.DISPOSED, CaseStatus.CLOSED):
-        return Refusal("not-allowed", f"only a case that was disposed of or closed can be reopened; this case is {case.status}")
+        return Refusal(
+            "transition-not-allowed", f"only a case that was disposed of or closed can be reopened; this case is {case.status}"
+        )
     if action.note_sealed is None:
         return Refusal("note-required", "send the reason for reopening the case in 'note'")
     changes = {**again(case), "note_sealed": action.note_sealed}
@@ -121,18 +123,18 @@ def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEff
 
 def merge(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
     """All of this case goes to `action.into`, for good. `action.queue` is the queue of that case as the officer saw it."""
-    into = action.into or ""
+    into = action.into_case_id or ""
     if into == case.case_id:
         return Refusal("same-case", "a case cannot be merged into itself")
     if case.status is CaseStatus.MERGED:
-        return Refusal("merged", f"this case was merged into {case.merged_into}")
+        return Refusal("case-merged", f"this case was merged into {case.merged_into}")
     if action.queue != case.queue:
         return Refusal("other-queue", f"only cases of one queue can be merged; the other case is in {action.queue}")
     if into > case.case_id:
-        return Refusal("other-way", f"the case with the lower id stays: merge {into} into {case.case_id}")
+        return Refusal("merge-direction", f"the case with the lower id stays: merge {into} into {case.case_id}")
     if (refusal := _nothing_stands(case, "merged")) is not None:
         return refusal
-    running = {clock.name: None for clock in case.clocks if clock.state in _OUTSTANDING}
+    running = {clock.name: None for clock in case.deadlines if clock.state in _OUTSTANDING}
     emptied = {
         "score": 0,
         "severity": severity(0, policy),
@@ -150,17 +152,19 @@ def merge(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffe
 
 def _take_whole_case(case: Case) -> Portion:
     return Portion.trusted(
-        of=case.case_id,
+        source_case_id=case.case_id,
         signals=case.signals,
         signal_count=case.signal_count,
         amount_minor=case.amount_minor,
         tally=case.tally,
         institutions=case.institutions,
         measures=case.measures,
-        primary=case.primary,
+        primary_subject=case.primary_subject,
         primary_signal_id=case.primary_signal_id,
-        clocks=tuple(clock for clock in case.clocks if clock.state is ClockState.OPEN and clock.about in case.institutions),
-        linked=case.linked,
+        deadlines=tuple(
+            clock for clock in case.deadlines if clock.state is DeadlineState.OPEN and clock.about in case.institutions
+        ),
+        linked_case_ids=case.linked_case_ids,
     )
 
 
@@ -171,8 +175,8 @@ def split(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffe
         return Refusal("unknown-signal", f"the case does not list {', '.join(unknown[:8])}")
     departing = tuple(signal for signal in case.signals if signal.signal_id in action.signals)
     if len(departing) >= case.signal_count:
-        return Refusal("nothing-left", "at least one signal must stay in the case")
-    split_off, into = {**case.split_off}, f"{case.case_id}~{case.splits + 1}"
+        return Refusal("no-signal-left", "at least one signal must stay in the case")
+    split_off, into = {**case.split_off}, f"{case.case_id}~{case.split_count + 1}"
     split_off |= {_named(signal): into for signal in departing}
     if len(split_off) > MOST_SPLIT_OFF or len(into) > LONGEST_ID:
         return Refusal("split-too-often", f"at most {MOST_SPLIT_OFF} signals can be split off one case")
@@ -184,30 +188,30 @@ def split(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffe
         "signal_count": case.signal_count - len(departing),
         "amount_minor": money,
         "signals": tuple(signal for signal in case.signals if signal.signal_id not in action.signals),
-        "splits": case.splits + 1,
+        "split_count": case.split_count + 1,
         "split_off": split_off,
     }
-    changes["clocks"] = clocks_without(case, changes["institutions"], now)
+    changes["deadlines"] = deadlines_without(case, changes["institutions"], now)
     theirs = owed_elsewhere(case, changes["institutions"])
     return CaseEffects(changes, follows=(_handed(action, into, case.queue, _take_some_signals(case, departing, theirs)),))
 
 
-def _take_some_signals(case: Case, departing: tuple[JoinedSignal, ...], clocks: tuple[Clock, ...]) -> Portion:
+def _take_some_signals(case: Case, departing: tuple[JoinedSignal, ...], clocks: tuple[Deadline, ...]) -> Portion:
     counts, money = tally.EMPTY, dict[str, int]()
     for signal in departing:
         counts, money = tally.counted(counts, signal), tally.money(money, signal)
     about = {signal.signal_id for signal in departing}
     return Portion.trusted(
-        of=case.case_id,
+        source_case_id=case.case_id,
         signals=departing,
         signal_count=len(departing),
         amount_minor=money,
         tally=counts,
         institutions=tuple(sorted(counts.institutions)),
         measures=tuple(measure for measure in case.measures if measure.signal_id in about),
-        primary=hubs.leading(departing[0].subjects) or departing[0].subjects[0],
+        primary_subject=hubs.leading(departing[0].subjects) or departing[0].subjects[0],
         primary_signal_id=departing[0].signal_id,
-        clocks=clocks,
+        deadlines=clocks,
     )
 
 
@@ -216,7 +220,7 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
     revision and `changed_at`. What came before changes nothing: a case is merged once, and a split opens its case once."""
     portion = action.portion
     if portion is None:
-        return Refusal("unreadable", "the action hands nothing over")
+        return Refusal("action-unreadable", "the action hands nothing over")
     if case is None:
         return _opened(action, portion, policy, now)
     if _came_before(portion, case):
@@ -228,8 +232,8 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
         "amount_minor": tally.pooled(case.amount_minor, portion.amount_minor),
         "signals": keep_evidence(_newest_first((*portion.signals, *case.signals)), policy.case_signals_kept),
         "measures": measures.pooled(case.measures, portion.measures),
-        "absorbed": (*case.absorbed[1 - ABSORBED_KEPT :], portion.of),
-        "linked": tuple(dict.fromkeys((*case.linked, *portion.linked)))[:LINKED_KEPT],
+        "merged_from": (*case.merged_from[1 - ABSORBED_KEPT :], portion.source_case_id),
+        "linked_case_ids": tuple(dict.fromkeys((*case.linked_case_ids, *portion.linked_case_ids)))[:LINKED_KEPT],
     }
     back = {_named(signal) for signal in portion.signals} & set(case.split_off)
     if back:
@@ -242,11 +246,11 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
 
 
 def _came_before(portion: Portion, case: Case) -> bool:
-    return portion.of in case.absorbed or _from_split(case.case_id) == portion.of
+    return portion.source_case_id in case.merged_from or _from_split(case.case_id) == portion.source_case_id
 
 
 def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> CaseEffects | Refusal:
-    if portion.primary is None or portion.primary_signal_id is None or not portion.signal_count:
+    if portion.primary_subject is None or portion.primary_signal_id is None or not portion.signal_count:
         return Refusal("unknown-case", f"there is no case {action.case_id}, and the action brings nothing to open it with")
     split_from = _from_split(action.case_id)
     new = {
@@ -255,26 +259,26 @@ def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> 
         "queue": action.queue,
         "status": CaseStatus.OPEN,
         "opened_at": now,
-        "primary": portion.primary,
+        "primary_subject": portion.primary_subject,
         "primary_signal_id": portion.primary_signal_id,
         "signal_count": portion.signal_count,
         "amount_minor": portion.amount_minor,
         "signals": portion.signals,
         "measures": portion.measures,
-        "linked": portion.linked,
+        "linked_case_ids": portion.linked_case_ids,
         "split_from": split_from,
-        "absorbed": () if split_from == portion.of else (portion.of,),
+        "merged_from": () if split_from == portion.source_case_id else (portion.source_case_id,),
         "leads_only": bool(portion.tally.kinds) and all(is_lead(kind) for kind in portion.tally.kinds),
     }
-    carried = tuple(ClockStart(clock.name, clock.about or "", clock.due_at) for clock in portion.clocks)
+    carried = tuple(DeadlineStart(clock.name, clock.about or "", clock.due_at) for clock in portion.deadlines)
     return CaseEffects(new, starts=(*_acknowledged(), *carried))
 
 
 def forward(action: Action, case: Case) -> CaseEffects | None:
     """Where an action that came for this case has to go, a hop at a time; None: it is for this case.
 
-    A signal that was split off is looked for there before this case's own end. If it came back from there (`passed`), it is
-    here, or where this case went.
+    A signal that was split off is looked for there before this case's own end. If it came back from there (`visited_case_ids`),
+    it is here, or where this case went.
     """
     if action.kind not in FORWARDED or (action.portion is not None and _came_before(action.portion, case)):
         return None
@@ -282,7 +286,9 @@ def forward(action: Action, case: Case) -> CaseEffects | None:
     if into is not None:
         is_recorded = not name or name in case.split_off or len(case.split_off) >= MOST_SPLIT_OFF
         changes: dict[str, Any] = {} if is_recorded else {"split_off": {**case.split_off, name: into}}
-        sent = action.model_copy(update={"case_id": into, "passed": (*action.passed[1 - MOST_PASSED :], into)})
+        sent = action.model_copy(
+            update={"case_id": into, "visited_case_ids": (*action.visited_case_ids[1 - MOST_PASSED :], into)}
+        )
         return CaseEffects(changes, follows=(sent,))
     if case.merged_into is not None:
         return CaseEffects({}, follows=(action.model_copy(update={"case_id": case.merged_into}),))
@@ -291,7 +297,7 @@ def forward(action: Action, case: Case) -> CaseEffects | None:
 
 def came_back(action: Action, case: Case) -> bool:
     """Whether this case itself had sent the action on, to what was split off it: it knows the action, and has not decided it."""
-    return any(_from_split(passed_id) == case.case_id for passed_id in action.passed)
+    return any(_from_split(passed_id) == case.case_id for passed_id in action.visited_case_ids)
 
 
 def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
@@ -299,11 +305,11 @@ def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
     if case.split_off and action.measure is not None and action.measure.signal_id is not None:
         about = (name_of(action.measure.signal_id, n) for n in range(MOST_VERSIONS, 0, -1))
         into = next((case.split_off[version_name] for version_name in about if version_name in case.split_off), None)
-        return "", None if into in action.passed else into
-    if not case.split_off or (action.signal is None and action.withdrawn is None):
+        return "", None if into in action.visited_case_ids else into
+    if not case.split_off or (action.signal is None and action.retracted_contribution is None):
         return "", None
-    if action.withdrawn is not None:
-        name = action.withdrawn.name
+    if action.retracted_contribution is not None:
+        name = action.retracted_contribution.name
         into = case.split_off.get(name)
     else:
         assert action.signal is not None
@@ -312,7 +318,7 @@ def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
         if into is None and len(case.split_off) < MOST_SPLIT_OFF:
             older = (name_of(action.signal.signal_id, n) for n in range(action.signal.version - 1, 0, -1))
             into = next((case.split_off[version_name] for version_name in older if version_name in case.split_off), None)
-    return name, None if into in action.passed else into
+    return name, None if into in action.visited_case_ids else into
 
 
 def _figures(counts: Tally, policy: Policy) -> dict[str, Any]:
@@ -327,7 +333,7 @@ def _figures(counts: Tally, policy: Policy) -> dict[str, Any]:
 
 
 def _handed(action: Action, into: str, queue: str, portion: Portion) -> Action:
-    name = handed_name(action.action_id, portion.of)
+    name = handed_name(action.action_id, portion.source_case_id)
     return Action.trusted(action_id=name, case_id=into, kind=ActionKind.ABSORB, queue=queue, portion=portion)
 
 
@@ -338,21 +344,21 @@ def handed_name(action_id: str, case_id: str) -> str:
 
 def is_sent_on(action: Action, sent: Action) -> bool:
     """Whether `forward` made the one of the other: for a case of a lower id, or for one that was split off."""
-    if sent.passed == action.passed:
+    if sent.visited_case_ids == action.visited_case_ids:
         return sent.case_id < action.case_id
-    return len(sent.passed) > len(action.passed) and sent.passed[-1] == sent.case_id
+    return len(sent.visited_case_ids) > len(action.visited_case_ids) and sent.visited_case_ids[-1] == sent.case_id
 
 
-def _acknowledged() -> tuple[ClockStart, ...]:
-    return (ClockStart(ACKNOWLEDGE, None),)
+def _acknowledged() -> tuple[DeadlineStart, ...]:
+    return (DeadlineStart(ACKNOWLEDGE, None),)
 
 
-def _carried(portion: Portion, case: Case) -> tuple[ClockStart, ...]:
+def _carried(portion: Portion, case: Case) -> tuple[DeadlineStart, ...]:
     """Institutions' clocks go on with the time that they had, where this case has none of theirs."""
-    running = {(clock.name, clock.about) for clock in case.clocks if clock.state in _OUTSTANDING}
+    running = {(clock.name, clock.about) for clock in case.deadlines if clock.state in _OUTSTANDING}
     return tuple(
-        ClockStart(clock.name, clock.about or "", clock.due_at)
-        for clock in portion.clocks
+        DeadlineStart(clock.name, clock.about or "", clock.due_at)
+        for clock in portion.deadlines
         if (clock.name, clock.about) not in running
     )
 

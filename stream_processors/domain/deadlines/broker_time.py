@@ -7,7 +7,7 @@ behind the broker's time by how long that took, never ahead. Invariant: a broker
 from __future__ import annotations
 
 HOLD_MS = 60_000
-"""Time for which the best stamp counts against newer ones that took longer. Clocks drift, and may be set back."""
+"""Time for which the best stamp counts against newer ones that took longer. Deadlines drift, and may be set back."""
 SILENT_MS = 600_000
 """Age at which the stamp is too old to trust, and the broker is asked again."""
 

@@ -137,5 +137,5 @@ _BY_UNIT: dict[str, Callable[[datetime, Length, bool, Calendar], Reckoned]] = {
 
 
 def add(moment: datetime, length: Length, *, working: bool, calendar: Calendar) -> Reckoned:
-    """When the length has passed from the moment (`ClockRule.working` and `Length` say what counts)."""
+    """When the length has passed from the moment (`DeadlineRule.working` and `Length` say what counts)."""
     return _BY_UNIT[length.unit](moment, length, working, calendar)

@@ -11,26 +11,26 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from schemas.deadlines import Clock, ClockRule, Clocks, ClockState, ClockStep, DutyRole, Rung
+from schemas.deadlines import Deadline, DeadlineRule, Deadlines, DeadlineState, DeadlineStep, DutyRole, Rung
 from stream_processors.domain.deadlines.calendar import Calendar, add
 from stream_processors.domain.refusal import Refusal
 
 MAX_CLOCKS = 64
 """Running deadlines of a case at most: more than its orders need, and a bound for the case, which is one record of the log."""
 
-TABLE: dict[tuple[ClockState, str], ClockState] = {
-    (ClockState.OPEN, "due"): ClockState.FIRED,
-    (ClockState.OPEN, "stop"): ClockState.STOPPED,
-    (ClockState.FIRED, "stop"): ClockState.STOPPED,
-    (ClockState.OPEN, "cancel"): ClockState.CANCELLED,
-    (ClockState.FIRED, "cancel"): ClockState.CANCELLED,
-    (ClockState.OPEN, "restart"): ClockState.CANCELLED,
-    (ClockState.FIRED, "restart"): ClockState.CANCELLED,
+TABLE: dict[tuple[DeadlineState, str], DeadlineState] = {
+    (DeadlineState.OPEN, "due"): DeadlineState.FIRED,
+    (DeadlineState.OPEN, "stop"): DeadlineState.STOPPED,
+    (DeadlineState.FIRED, "stop"): DeadlineState.STOPPED,
+    (DeadlineState.OPEN, "cancel"): DeadlineState.CANCELLED,
+    (DeadlineState.FIRED, "cancel"): DeadlineState.CANCELLED,
+    (DeadlineState.OPEN, "restart"): DeadlineState.CANCELLED,
+    (DeadlineState.FIRED, "restart"): DeadlineState.CANCELLED,
 }
 """State x event -> state. A start opens a deadline. A restart ends the run and opens the next one; `fired_at` stays."""
 
 _OUTSTANDING = frozenset(state for state, event in TABLE if event == "stop")
-_LADDER = (ClockStep.ESCALATE_1, ClockStep.ESCALATE_2, ClockStep.ESCALATE_3)
+_LADDER = (DeadlineStep.ESCALATE_1, DeadlineStep.ESCALATE_2, DeadlineStep.ESCALATE_3)
 _TICK = timedelta(microseconds=1)
 
 
@@ -40,7 +40,7 @@ class ReachedStep(NamedTuple):
     `escalated`: how many steps of the escalation were reached, 0 for a warning and for the due itself.
     """
 
-    step: ClockStep
+    step: DeadlineStep
     name: str
     run: int
     about: str | None
@@ -57,37 +57,37 @@ class ReachedStep(NamedTuple):
 class StartedClock(NamedTuple):
     """`clock` is None when the policy has no such clock (the operator does not run it) or the start was refused."""
 
-    clocks: tuple[Clock, ...]
-    clock: Clock | None = None
+    clocks: tuple[Deadline, ...]
+    clock: Deadline | None = None
     refusal: Refusal | None = None
 
 
 class StoppedClock(NamedTuple):
     """`clock` is None when none was running: what was done is kept all the same, it just had no clock."""
 
-    clocks: tuple[Clock, ...]
-    clock: Clock | None = None
+    clocks: tuple[Deadline, ...]
+    clock: Deadline | None = None
 
 
 class FiredClock(NamedTuple):
     """`clock` is the one that fell due; None with a `refusal`."""
 
-    clocks: tuple[Clock, ...]
-    clock: Clock | None = None
+    clocks: tuple[Deadline, ...]
+    clock: Deadline | None = None
     reached: tuple[ReachedStep, ...] = ()
     refusal: Refusal | None = None
 
 
-def outstanding(clocks: tuple[Clock, ...], name: str, about: str | None = None) -> Clock | None:
+def outstanding(clocks: tuple[Deadline, ...], name: str, about: str | None = None) -> Deadline | None:
     """The clock of this name and purpose that nothing has ended yet."""
     return next((clock for clock in clocks if clock.name == name and clock.about == about and clock.state in _OUTSTANDING), None)
 
 
 def start(
-    clocks: tuple[Clock, ...],
+    clocks: tuple[Deadline, ...],
     *,
     name: str,
-    rules: Clocks,
+    rules: Deadlines,
     calendar: Calendar,
     now: datetime,
     began_at: datetime | None = None,
@@ -98,7 +98,7 @@ def start(
 ) -> StartedClock:
     """The clocks with one more running. `began_at`: since when it counts, never later than now (a sender's clock may be ahead);
     `until`: the due time that an order or letter itself names, instead of the rule's length. Starting one that is
-    outstanding ends it and starts the next run. Refusal with `too-many-clocks` when the case has no room.
+    outstanding ends it and starts the next run. Refusal with `too-many-deadlines` when the case has no room.
     """
     rule = rules.rule(name, severity)
     if rule is None:
@@ -108,7 +108,7 @@ def start(
     remaining = _room(remaining, name)
     if len(remaining) >= MAX_CLOCKS:
         return StartedClock(
-            clocks, refusal=Refusal("too-many-clocks", f"the case has {MAX_CLOCKS} running deadlines; end one first")
+            clocks, refusal=Refusal("too-many-deadlines", f"the case has {MAX_CLOCKS} running deadlines; end one first")
         )
     run = 1 + max((clock.run for clock in clocks if clock.name == name), default=0)
     began = now if began_at is None else min(began_at, now)
@@ -116,12 +116,12 @@ def start(
     return StartedClock((*remaining, made), made)
 
 
-def _ended(clock: Clock, event: str, now: datetime, late: bool | None = None) -> Clock:
+def _ended(clock: Deadline, event: str, now: datetime, late: bool | None = None) -> Deadline:
     changes = {"state": TABLE[clock.state, event], "stopped_at": now, "late": late, "step": None, "next_at": None}
     return clock.model_copy(update=changes)
 
 
-def _room(clocks: tuple[Clock, ...], name: str) -> tuple[Clock, ...]:
+def _room(clocks: tuple[Deadline, ...], name: str) -> tuple[Deadline, ...]:
     """Without the oldest that are at rest, when full. The newest run of each name stays, for it holds the count of runs. That of
     the name that is about to start may go: the next run takes over the count."""
     newest = {clock.name: clock.run for clock in sorted(clocks, key=lambda clock: clock.run)} | {name: 0}
@@ -135,7 +135,7 @@ def _room(clocks: tuple[Clock, ...], name: str) -> tuple[Clock, ...]:
     return tuple(retained)
 
 
-def _made(rule: ClockRule, calendar: Calendar, began: datetime, until: datetime | None, **names: Any) -> Clock:
+def _made(rule: DeadlineRule, calendar: Calendar, began: datetime, until: datetime | None, **names: Any) -> Deadline:
     due, estimated = (until, False) if until is not None else add(began, rule.length, working=rule.working, calendar=calendar)
     rungs: list[Rung] = []
     for escalation in rule.escalate:
@@ -145,10 +145,10 @@ def _made(rule: ClockRule, calendar: Calendar, began: datetime, until: datetime 
         estimated |= reckoned.estimated
         rungs.append(Rung.trusted(to=escalation.to, at=max(reckoned.at, rungs[-1].at if rungs else due)))
     warn_at = due - timedelta(seconds=rule.warn_before.exact_s or 0) if rule.warn_before else None
-    clock = Clock.trusted(
+    clock = Deadline.trusted(
         **names,
         severity=rule.severity,
-        state=ClockState.OPEN,
+        state=DeadlineState.OPEN,
         started_at=began,
         due_at=due,
         # A time that is too short to warn of warns nobody.
@@ -159,15 +159,15 @@ def _made(rule: ClockRule, calendar: Calendar, began: datetime, until: datetime 
     return _next(clock, None)
 
 
-def _moments(clock: Clock) -> Iterator[tuple[ClockStep, datetime]]:
+def _moments(clock: Deadline) -> Iterator[tuple[DeadlineStep, datetime]]:
     """All of them, in the order in which they fall due."""
     if clock.warn_at is not None:
-        yield ClockStep.WARN, clock.warn_at
-    yield ClockStep.DUE, clock.due_at
+        yield DeadlineStep.WARN, clock.warn_at
+    yield DeadlineStep.DUE, clock.due_at
     yield from ((step, rung.at) for step, rung in zip(_LADDER, clock.escalations, strict=False))
 
 
-def _next(clock: Clock, passed: ClockStep | None, **changes: Any) -> Clock:
+def _next(clock: Deadline, passed: DeadlineStep | None, **changes: Any) -> Deadline:
     """The clock with the moment after `passed` as its next."""
     moments = list(_moments(clock))
     at = 0 if passed is None else 1 + [step for step, _ in moments].index(passed)
@@ -175,12 +175,12 @@ def _next(clock: Clock, passed: ClockStep | None, **changes: Any) -> Clock:
     return clock.model_copy(update={"step": step, "next_at": next_at, **changes})
 
 
-def _replaced(clocks: tuple[Clock, ...], clock: Clock) -> tuple[Clock, ...]:
+def _replaced(clocks: tuple[Deadline, ...], clock: Deadline) -> tuple[Deadline, ...]:
     return tuple(clock if (existing.name, existing.run) == (clock.name, clock.run) else existing for existing in clocks)
 
 
 def stop(
-    clocks: tuple[Clock, ...], *, name: str, now: datetime, done_at: datetime | None = None, about: str | None = None
+    clocks: tuple[Deadline, ...], *, name: str, now: datetime, done_at: datetime | None = None, about: str | None = None
 ) -> StoppedClock:
     """What the clock was for was done, at `done_at` (now when not given or still to come). After the due time it is marked late;
     at the due time it is in time."""
@@ -193,26 +193,26 @@ def stop(
 
 
 def cancel(
-    clocks: tuple[Clock, ...],
+    clocks: tuple[Deadline, ...],
     *,
     now: datetime,
     name: str | None = None,
     about: str | None = None,
     stays_missed: bool = False,
-) -> tuple[Clock, ...]:
+) -> tuple[Deadline, ...]:
     """Nothing has to be done any more: of all clocks, those of a name, those about one thing, or both. `stays_missed`: those that
     had run out by then are marked late."""
 
-    def over(clock: Clock) -> bool:
+    def over(clock: Deadline) -> bool:
         return clock.state in _OUTSTANDING and name in (None, clock.name) and about in (None, clock.about)
 
-    def ended(clock: Clock) -> Clock:
-        return _ended(clock, "cancel", now, late=True if stays_missed and clock.state is ClockState.FIRED else None)
+    def ended(clock: Deadline) -> Deadline:
+        return _ended(clock, "cancel", now, late=True if stays_missed and clock.state is DeadlineState.FIRED else None)
 
     return tuple(ended(clock) if over(clock) else clock for clock in clocks)
 
 
-def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clocks, now: datetime) -> FiredClock:
+def due(clocks: tuple[Deadline, ...], *, name: str, run: int, step: str, rules: Deadlines, now: datetime) -> FiredClock:
     """A step of a run falls due: the clocks after it, and what to tell. Refusal with `stale-run` (another run, or one that was
     ended), `stale-step` (it fell due before, or another comes first) or `not-due` (too early)."""
     clock = next((candidate for candidate in clocks if (candidate.name, candidate.run) == (name, run)), None)
@@ -220,15 +220,15 @@ def due(clocks: tuple[Clock, ...], *, name: str, run: int, step: str, rules: Clo
         return FiredClock(clocks, refusal=refusal)
     assert clock is not None and clock.step is not None
     passed = clock.step
-    changes = {"state": TABLE[clock.state, "due"], "fired_at": now} if passed is ClockStep.DUE else {}
+    changes = {"state": TABLE[clock.state, "due"], "fired_at": now} if passed is DeadlineStep.DUE else {}
     after = _next(clock, passed, **changes)
     # Who comes late (a worker that was down) does not warn of what is past already.
-    silent = passed is ClockStep.WARN and now >= clock.due_at
+    silent = passed is DeadlineStep.WARN and now >= clock.due_at
     reached = () if silent else (_reach_step(clock, passed, rules),)
     return FiredClock(_replaced(clocks, after), after, reached)
 
 
-def _refusal(clock: Clock | None, name: str, run: int, step: str, now: datetime) -> Refusal | None:
+def _refusal(clock: Deadline | None, name: str, run: int, step: str, now: datetime) -> Refusal | None:
     if clock is None or clock.state not in _OUTSTANDING:
         detail = "is not a deadline of this case" if clock is None else f"is {clock.state}"
         return Refusal("stale-run", f"run {run} of the deadline {name} {detail}")
@@ -241,7 +241,7 @@ def _refusal(clock: Clock | None, name: str, run: int, step: str, now: datetime)
     return None
 
 
-def _reach_step(clock: Clock, step: ClockStep, rules: Clocks) -> ReachedStep:
+def _reach_step(clock: Deadline, step: DeadlineStep, rules: Deadlines) -> ReachedStep:
     """By the policy of now: a rule that is gone has nobody to tell but the roles that the clock carries."""
     rule = rules.rule(clock.name, clock.severity)
     rung = _LADDER.index(step) + 1 if step in _LADDER else 0
@@ -253,7 +253,7 @@ def _reach_step(clock: Clock, step: ClockStep, rules: Clocks) -> ReachedStep:
         about=clock.about,
         due_at=clock.due_at,
         roles=roles,
-        parties=rule.tells if rule is not None and step is ClockStep.DUE else (),
+        parties=rule.notify if rule is not None and step is DeadlineStep.DUE else (),
         basis=rule.basis if rule is not None else "",
         needs_confirmation=rule is None or rule.needs_confirmation,
         estimated=clock.estimated,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from schemas.cases.case import Action, ActionKind
-from schemas.deadlines import ClockStep, Due
+from schemas.deadlines import DeadlineStep, Due
 
 ACTOR = "stage:timekeeper"
 QUEUE = "timekeeper"
@@ -23,14 +23,14 @@ _EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
 class Running(Protocol):
-    """What is read of a clock (schemas/deadlines.py: Clock, or a view of it)."""
+    """What is read of a clock (schemas/deadlines.py: Deadline, or a view of it)."""
 
     @property
     def name(self) -> str: ...
     @property
     def run(self) -> int: ...
     @property
-    def step(self) -> ClockStep | None: ...
+    def step(self) -> DeadlineStep | None: ...
     @property
     def next_at(self) -> datetime | None: ...
 
@@ -41,7 +41,7 @@ class Moment(NamedTuple):
     at_ms: int
     clock: str
     run: int
-    step: ClockStep
+    step: DeadlineStep
 
 
 class Member(NamedTuple):
@@ -50,7 +50,7 @@ class Member(NamedTuple):
     case_id: str
     clock: str
     run: int
-    step: ClockStep
+    step: DeadlineStep
 
 
 def due_ms(moment: datetime) -> int:
@@ -71,5 +71,5 @@ def action_id(member: Member) -> str:
 def request(member: Member) -> Action:
     """What the timekeeper appends to the case's actions. The action id is the moment's own: appended twice, it counts once."""
     case_id, clock, run, step = member
-    due = Due.trusted(clock=clock, run=run, step=step)
-    return Action.trusted(action_id=action_id(member), case_id=case_id, kind=ActionKind.CLOCK_DUE, queue=QUEUE, due=due)
+    due = Due.trusted(deadline=clock, run=run, step=step)
+    return Action.trusted(action_id=action_id(member), case_id=case_id, kind=ActionKind.DEADLINE_DUE, queue=QUEUE, due=due)

@@ -56,11 +56,11 @@ def refund(frozen: Frozen, payments: Iterable[Payment], *, basis: str, now: date
             break
     payable = rule not in ("nothing", "pro_rata")
     if rule == "pro_rata":
-        payable = frozen.notice_ends_at is not None and now >= frozen.notice_ends_at
-        steps.append(sums.step("notice_ended" if payable else "notice"))
+        payable = frozen.public_notice_ends_at is not None and now >= frozen.public_notice_ends_at
+        steps.append(sums.step("public_notice_ended" if payable else "notice"))
     remaining = sums.balance - sum(shares.values())
     if remaining:
-        steps.append(sums.step("left", left_minor=remaining))
+        steps.append(sums.step("undistributed", undistributed_minor=remaining))
     return Refund.trusted(
         account=frozen.account,
         currency=frozen.currency,
@@ -69,7 +69,7 @@ def refund(frozen: Frozen, payments: Iterable[Payment], *, basis: str, now: date
         shares=tuple(
             _share(payer, sums, shares) for payer in sorted(sums.paid, key=lambda claimant: (sums.since[claimant], claimant))
         ),
-        left_minor=remaining,
+        undistributed_minor=remaining,
         payable=payable,
         steps=tuple(steps),
     )
@@ -138,12 +138,12 @@ def _by_time(sums: _Sums) -> _Tried:
         group = list(together)
         amount, payers = sum(payment.amount_minor for payment in group), len({payment.payer for payment in group})
         if 0 < remaining < amount and payers > 1:
-            return _Tried(None, [sums.step("same_time", payers=payers, amount_minor=amount, left_minor=remaining)])
+            return _Tried(None, [sums.step("same_time", payers=payers, amount_minor=amount, undistributed_minor=remaining)])
         for payment in group:
             counted = min(remaining, payment.amount_minor)
             remaining -= counted
             shares[payment.payer] += counted
-            figures = {"amount_minor": payment.amount_minor, "counted_minor": counted, "left_minor": remaining}
+            figures = {"amount_minor": payment.amount_minor, "counted_minor": counted, "undistributed_minor": remaining}
             steps.append(sums.step("by_time", payment.payer, **figures))
     return _Tried(shares, steps)
 

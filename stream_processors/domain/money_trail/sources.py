@@ -154,7 +154,7 @@ def _answered(orders: Iterable[Order]) -> tuple[dict[str, Keeper], Mapping[str, 
             continue
         if order.executed_at is not None:
             keeper_of[order.subject.token] = Keeper(order.recipient, "answered_order")
-        elif order.refusal == RefusalReason.NOT_OUR_CUSTOMER:
+        elif order.refusal_reason == RefusalReason.NOT_OUR_CUSTOMER:
             not_theirs[order.subject.token].add(order.recipient)
     return keeper_of, not_theirs
 
@@ -169,7 +169,9 @@ def held_of(orders: Iterable[Order], currency: str) -> dict[str, int]:
     held: dict[str, int] = defaultdict(int)
     for name, order in holding_orders.items():
         if order.subject is not None:
-            held[order.subject.token] += max(0, minor[name] - (0 if is_done(order) else minor.get(order.of or "", 0)))
+            held[order.subject.token] += max(
+                0, minor[name] - (0 if is_done(order) else minor.get(order.related_order_id or "", 0))
+            )
     return dict(held)
 
 

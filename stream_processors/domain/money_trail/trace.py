@@ -46,7 +46,7 @@ def follow(
     """What became of the losses together; all are of one currency, and `transfers` are as `counted_once` gives them."""
     currency, since = losses[0].currency, min(loss.at for loss in losses)
     own = [transfer for transfer in transfers if transfer.currency == currency]
-    read, rest = own[: rules.most_transfers], own[rules.most_transfers :]
+    read, rest = own[: rules.max_transfers], own[rules.max_transfers :]
     until = rest[0].at if rest else None
     books = _Books(_followed(read, since, rules.max_fan_out), rules.max_depth)
     for step in _timeline(losses, read, statements, until):
@@ -185,15 +185,15 @@ class _Books:
             depth=min(hop.depth for hop in came),
             first_at=came[0].at,
             last_at=came[-1].at,
-            arrived_minor=sum(hop.traced_minor for hop in came),
-            went_on_minor=self.went_on[account],
+            received_minor=sum(hop.traced_minor for hop in came),
+            forwarded_minor=self.went_on[account],
             unexplained_minor=self.unexplained.get((account, "balance"), 0),
             remaining_minor=sum(minor for minor, depth in self.lots[account] if depth),
         )
 
     def all_cuts(self) -> tuple[Cut, ...]:
         return tuple(
-            Cut.trusted(bound=bound, payer=payer, payee=payee, transfers=n, traced_minor=minor)
+            Cut.trusted(limit=bound, payer=payer, payee=payee, transfers=n, traced_minor=minor)
             for (bound, payer, payee), (n, minor) in sorted(self.cuts.items())
         )
 

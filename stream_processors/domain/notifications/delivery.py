@@ -12,22 +12,22 @@ from pydantic import TypeAdapter
 
 from schemas.cases.case import Action
 from schemas.common import Stored
-from schemas.dissuasion import Task
-from schemas.notices import Notice
+from schemas.dissuasion import Dissuasion
+from schemas.notices import Notification
 from schemas.notifications.delivery import MOST_FOLLOWS, MOST_NOTICES, Issued, Settled
 from schemas.orders.order import Order
 
-_NOTICES, _FOLLOWS = TypeAdapter(tuple[Notice, ...]), TypeAdapter(tuple[Action, ...])
+_NOTICES, _FOLLOWS = TypeAdapter(tuple[Notification, ...]), TypeAdapter(tuple[Action, ...])
 
 
 class About(Stored):
     """A view of Case: what notices are about."""
 
     orders: tuple[Order, ...] = ()
-    tasks: tuple[Task, ...] = ()
+    dissuasions: tuple[Dissuasion, ...] = ()
 
 
-def notices_of(raw: bytes) -> tuple[Notice, ...]:
+def notices_of(raw: bytes) -> tuple[Notification, ...]:
     """ValueError when they cannot be read, or are too many to be told apart."""
     notices = _NOTICES.validate_json(raw)
     _bound(len(notices), MOST_NOTICES)
@@ -46,16 +46,16 @@ def _bound(count: int, most: int) -> None:
         raise ValueError(f"a change asks for {count} of them, and the limit is {most}")
 
 
-def issued(notices: Iterable[Notice], about: About, settled: Settled) -> list[Issued]:
-    """Each notice with the order or task that it is about, as they are in the case after the change."""
+def issued(notices: Iterable[Notification], about: About, settled: Settled) -> list[Issued]:
+    """Each notice with the order or dissuasion that it is about, as they are in the case after the change."""
     orders = {order.order_id: order for order in about.orders}
-    tasks = {task.task_id: task for task in about.tasks}
+    dissuasions = {dissuasion.dissuasion_id: dissuasion for dissuasion in about.dissuasions}
     return [
         Issued.trusted(
-            notice=notice,
+            notification=notice,
             order=orders.get(notice.order_id) if notice.order_id else None,
-            task=tasks.get(notice.task_id) if notice.task_id else None,
-            settled=settled,
+            dissuasion=dissuasions.get(notice.dissuasion_id) if notice.dissuasion_id else None,
+            progress=settled,
         )
         for notice in notices
     ]

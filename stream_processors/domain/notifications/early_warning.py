@@ -10,21 +10,21 @@ from collections.abc import Set
 
 from schemas.cases.case import Case
 from schemas.feedback import EarlyWarning
-from schemas.notices import NoticeKind
+from schemas.notices import NotificationKind
 from stream_processors.domain.notifications.feedback import others
-from stream_processors.domain.notifications.notification import Notification
+from stream_processors.domain.notifications.notification import NotificationDraft
 from stream_processors.domain.signals.leads import has_leads, visible_kinds, visible_reporters, visible_signals
 
 NOBODY: frozenset[str] = frozenset()
 
 
-def early_warning(before: Case | None, after: Case, *, holders: Set[str] = NOBODY) -> tuple[Notification, ...]:
+def early_warning(before: Case | None, after: Case, *, holders: Set[str] = NOBODY) -> tuple[NotificationDraft, ...]:
     """Warns the institutions that reported the subject before, and those that hold it (`holders`: they keep the account or the
     number), when more others report it than before. For whoever joined there are as many others as before: it hears by
     feedback. A lead of organized crime warns nobody: it must not reach those whom it is about."""
     reporters = visible_reporters(before)
     return tuple(
-        Notification(institution, NoticeKind.EARLY_WARNING, "early_warning", payload=_warning(after, institution))
+        NotificationDraft(institution, NotificationKind.EARLY_WARNING, "early_warning", payload=_warning(after, institution))
         for institution in sorted(reporters | holders)
         if others(after, institution) > others(before, institution)
     )
@@ -36,10 +36,10 @@ def _warning(case: Case, recipient: str) -> EarlyWarning:
     worst = max(signals, key=lambda signal: signal.score, default=None)
     return EarlyWarning.trusted(
         case_id=case.case_id,
-        subject=case.primary.token,
-        subject_kind=case.primary.kind,
+        subject=case.primary_subject.token,
+        subject_kind=case.primary_subject.kind,
         kinds=visible_kinds(case),
         severity=worst.severity if worst is not None and has_leads(case) else case.severity,
-        others=others(case, recipient),
+        other_institutions=others(case, recipient),
         signals=tuple(own),
     )

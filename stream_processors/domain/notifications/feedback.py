@@ -14,15 +14,15 @@ from typing import NamedTuple
 from schemas.cases.case import Case, CaseStatus, JoinedSignal
 from schemas.common import MOST_AMOUNT_MINOR
 from schemas.feedback import MOST_ACTS, Feedback
-from schemas.notices import NoticeKind
-from stream_processors.domain.notifications.notification import Notification
+from schemas.notices import NotificationKind
+from stream_processors.domain.notifications.notification import NotificationDraft
 from stream_processors.domain.signals.leads import is_lead, outcome_of_lead, sent_leads_alone, visible_reporters, visible_signals
 from stream_processors.domain.signals.trust import low
 
 
 class Handling(NamedTuple):
     """What else is known of a case: `seen`: ids of its signals that an officer has had in hand (`seen_of` carries it on);
-    `acts`: sorts of orders executed and measures taken; `saved_minor`: what was stopped, by currency."""
+    `actions_taken`: sorts of orders executed and measures taken; `prevented_loss_minor`: what was stopped, by currency."""
 
     seen: frozenset[str] = frozenset()
     acts: frozenset[str] = frozenset()
@@ -57,7 +57,7 @@ def of_signal(case: Case, signal: JoinedSignal, handling: Handling = NOTHING) ->
         signal.institution,
         handling,
         signal_id=signal.signal_id,
-        seen=case.status is CaseStatus.DISPOSED or case.holder is not None or signal.signal_id in handling.seen,
+        reviewed=case.status is CaseStatus.DISPOSED or case.holder is not None or signal.signal_id in handling.seen,
         outcome=case.disposition if judged or case.status is CaseStatus.DISPOSED else None,
     )
 
@@ -67,7 +67,7 @@ def of_institution(case: Case, institution: str, handling: Handling = NOTHING) -
     if sent_leads_alone(case, institution):
         return of_lead(case)
     is_seen = bool(case.applied) or case.holder is not None
-    return _state(case, institution, handling, signal_id=None, seen=is_seen, outcome=case.disposition)
+    return _state(case, institution, handling, signal_id=None, reviewed=is_seen, outcome=case.disposition)
 
 
 def of_lead(case: Case, signal_id: str | None = None, accepted_at: datetime | None = None) -> Feedback:
@@ -79,15 +79,15 @@ def _state(case: Case, institution: str, handling: Handling, **own: object) -> F
     return Feedback.trusted(
         case_id=case.case_id,
         corroborated_by=others(case, institution),
-        acts=tuple(sorted(handling.acts)[:MOST_ACTS]),
-        saved_minor={name: min(n, MOST_AMOUNT_MINOR) for name, n in sorted(handling.saved_minor.items()) if n},
+        actions_taken=tuple(sorted(handling.acts)[:MOST_ACTS]),
+        prevented_loss_minor={name: min(n, MOST_AMOUNT_MINOR) for name, n in sorted(handling.saved_minor.items()) if n},
         **own,
     )
 
 
 def feedback(
     before: Case | None, after: Case, *, was: Handling = NOTHING, handling: Handling = NOTHING
-) -> tuple[Notification, ...]:
+) -> tuple[NotificationDraft, ...]:
     """What senders are told when the case `before` has become `after`: one for each listed signal, and one for each institution
     that has others, if there is something new to say. Of leads one for each institution: how many the case lists of them depends
     on the others'."""
@@ -99,7 +99,7 @@ def feedback(
     ]
     old = _previous_feedback(before, after, was)
     return tuple(
-        Notification(institution, NoticeKind.FEEDBACK, "feedback", payload=now)
+        NotificationDraft(institution, NotificationKind.FEEDBACK, "feedback", payload=now)
         for institution, now in current
         if now != old.get((institution, now.signal_id), _blank(now))
     )

@@ -9,16 +9,16 @@ from __future__ import annotations
 from datetime import datetime, time
 
 from schemas.cases.case import Case, JoinedSignal
-from schemas.notices import Notice, NoticeKind
+from schemas.notices import Notification, NotificationKind
 from schemas.policy import Policy
 from schemas.signals.hubs import ListedHub
 from stream_processors.domain.deadlines.calendar import SHANGHAI
-from stream_processors.domain.notifications.notification import Notification, to_notice
+from stream_processors.domain.notifications.notification import NotificationDraft, to_notification
 from stream_processors.domain.signals import trust
 from stream_processors.domain.signals.leads import is_lead
 
 
-def imitated(signal: JoinedSignal, before: Case | None, policy: Policy, now: datetime) -> tuple[Notice, ...]:
+def impersonation(signal: JoinedSignal, before: Case | None, policy: Policy, now: datetime) -> tuple[Notification, ...]:
     """The notices of a signal that joined a case; `before` is the case without it. A lead of organized crime tells nobody
     anything, nor does a tip; and an owner needs no notice of its own report."""
     if is_lead(signal.kind) or trust.low(signal):
@@ -49,9 +49,9 @@ def _place(region: str, policy: Policy) -> str:
     return region if region in policy.counties else policy.city
 
 
-def _notice(row: ListedHub, owner: str, region: str, now: datetime) -> Notice:
+def _notice(row: ListedHub, owner: str, region: str, now: datetime) -> Notification:
     day = now.astimezone(SHANGHAI).date()
     data = {"label": row.label or row.name, "subject_kind": row.kind, "region": region, "day": day.isoformat()}
-    notification = Notification(owner, NoticeKind.IMITATED, "imitated", data)
+    notification = NotificationDraft(owner, NotificationKind.IMPERSONATION, "impersonation", data)
     at = datetime.combine(day, time(), SHANGHAI)
-    return to_notice(f"imitated/{row.name}/{region}/{day}", notification, case_id=f"hub-{row.name}", at=at)
+    return to_notification(f"impersonation/{row.name}/{region}/{day}", notification, case_id=f"hub-{row.name}", at=at)

@@ -11,49 +11,49 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
-from schemas.appeals import ObjectionTold
-from schemas.feedback import EarlyWarning, Feedback, TakenBack
-from schemas.notices import Notice, NoticeKind
+from schemas.appeals import AppealUpdate
+from schemas.feedback import EarlyWarning, Feedback, RetractionNotice
+from schemas.notices import Notification, NotificationKind
 from schemas.signals.subjects import Subject
 
-Payload = Feedback | EarlyWarning | TakenBack | ObjectionTold
+Payload = Feedback | EarlyWarning | RetractionNotice | AppealUpdate
 Data = Mapping[str, int | str]
 _MEMBERS: dict[type[Payload], str] = {
     Feedback: "feedback",
     EarlyWarning: "warning",
-    TakenBack: "taken_back",
-    ObjectionTold: "objection",
+    RetractionNotice: "retraction",
+    AppealUpdate: "appeal",
 }
 """Payload -> the member of a notice that holds it."""
 
 
-class Notification(NamedTuple):
+class NotificationDraft(NamedTuple):
     """`recipient`: an institution, or the queue of an agency. `template`: the key of the sentence, `data` its values (money in
     minor units, times as RFC 3339). `payload`: the whole of what is told, of the kinds that tell more than a sentence.
-    `order_id`, `task_id`, `subject`: what it is about."""
+    `order_id`, `dissuasion_id`, `subject`: what it is about."""
 
     recipient: str
-    kind: NoticeKind
+    kind: NotificationKind
     template: str
     data: Data = MappingProxyType({})
     payload: Payload | None = None
     order_id: str | None = None
-    task_id: str | None = None
+    dissuasion_id: str | None = None
     subject: Subject | None = None
 
 
-def to_notice(notice_id: str, notification: Notification, *, case_id: str, at: datetime) -> Notice:
+def to_notification(notification_id: str, notification: NotificationDraft, *, case_id: str, at: datetime) -> Notification:
     """The notice of a notification, as it goes to the log."""
     payload = notification.payload
-    return Notice.trusted(
-        notice_id=notice_id,
+    return Notification.trusted(
+        notification_id=notification_id,
         recipient=notification.recipient,
         kind=notification.kind,
         case_id=case_id,
-        says=notification.template,
+        template=notification.template,
         at=at,
         order_id=notification.order_id,
-        task_id=notification.task_id,
+        dissuasion_id=notification.dissuasion_id,
         subject=notification.subject,
         data=dict(notification.data),
         **({} if payload is None else {_MEMBERS[type(payload)]: payload}),

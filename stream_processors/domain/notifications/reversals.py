@@ -13,12 +13,12 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from schemas.cases.case import Case
-from schemas.feedback import TakenBack, Undo
+from schemas.feedback import RetractionNotice, ReversalRequest
 from schemas.measures import MeasureKind
-from schemas.notices import NoticeKind
+from schemas.notices import NotificationKind
 from schemas.orders.kinds import ORDER_KINDS, Reversal
 from stream_processors.domain.notifications.feedback import others
-from stream_processors.domain.notifications.notification import Notification
+from stream_processors.domain.notifications.notification import NotificationDraft
 
 Change = Literal["correction", "retraction"]
 
@@ -51,7 +51,7 @@ def taken_back(
     executed: Sequence[Executed],
     warned: Set[str],
     supported_minor: Mapping[str, int] | None = None,
-) -> tuple[Notification, ...]:
+) -> tuple[NotificationDraft, ...]:
     """The notices of a case that has just lost a report. `executed`: what stands now; `warned`: who had an early warning;
     `supported_minor`: order -> what the reports that are left still bear out."""
     supported = supported_minor or {}
@@ -66,32 +66,36 @@ def taken_back(
 
 
 def _make_notification(
-    recipient: str, after: Case, change: Change, undo: tuple[Undo, ...] = (), proposed: tuple[Undo, ...] = ()
-) -> Notification:
-    data = TakenBack.trusted(
+    recipient: str,
+    after: Case,
+    change: Change,
+    undo: tuple[ReversalRequest, ...] = (),
+    proposed: tuple[ReversalRequest, ...] = (),
+) -> NotificationDraft:
+    data = RetractionNotice.trusted(
         case_id=after.case_id,
-        subject=after.primary.token,
+        subject=after.primary_subject.token,
         change=change,
-        others=others(after, recipient),
-        undo=undo,
-        proposed=proposed,
+        other_institutions=others(after, recipient),
+        reversals=undo,
+        proposed_orders=proposed,
     )
-    kind = NoticeKind.CORRECTION if change == "correction" else NoticeKind.RETRACTION
-    return Notification(recipient, kind, "taken_back", payload=data)
+    kind = NotificationKind.CORRECTION if change == "correction" else NotificationKind.RETRACTION
+    return NotificationDraft(recipient, kind, "retraction", payload=data)
 
 
-def _own(institution: str, after: Case, executed: Iterable[Executed], warned: Set[str]) -> tuple[Undo, ...]:
+def _own(institution: str, after: Case, executed: Iterable[Executed], warned: Set[str]) -> tuple[ReversalRequest, ...]:
     """What the institution is to take back, once nobody reports the subject any more; then an early warning that it had is void,
     too. While reports are left, the release order that may follow says how much: a part would tell what the others reported."""
     if after.signal_count:
         return ()
     undos = [undo for done in executed if done.institution == institution and (undo := _proposed(done, after)) is not None]
-    if institution in warned and not any(undo.did == "warned" for undo in undos):
+    if institution in warned and not any(undo.action == "warned" for undo in undos):
         undos.append(_undo(Executed(institution, "warned"), REVERSALS["warned"], None))
     return tuple(undos)
 
 
-def _proposed(done: Executed, after: Case, supported: Mapping[str, int] = MappingProxyType({})) -> Undo | None:
+def _proposed(done: Executed, after: Case, supported: Mapping[str, int] = MappingProxyType({})) -> ReversalRequest | None:
     """What takes back what was done, as far as no report bears it out any more."""
     reversal = REVERSALS.get(done.did)
     if reversal is None:
@@ -104,12 +108,12 @@ def _proposed(done: Executed, after: Case, supported: Mapping[str, int] = Mappin
     return _undo(done, reversal, done.amount_minor - max(0, still))
 
 
-def _undo(done: Executed, reversal: Reversal, minor: int | None) -> Undo:
-    return Undo.trusted(
+def _undo(done: Executed, reversal: Reversal, minor: int | None) -> ReversalRequest:
+    return ReversalRequest.trusted(
         order_id=done.order_id,
-        did=done.did,
-        undo=reversal.reversal,
-        after_order=reversal.requires_order,
+        action=done.did,
+        reversal=reversal.reversal,
+        requires_order=reversal.requires_order,
         amount_minor=done.amount_minor if minor is None else minor,
         currency=done.currency,
     )

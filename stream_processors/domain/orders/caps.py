@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from schemas.cases.case import Action, Case, Used
+from schemas.cases.case import Action, Case, OrderCount
 from schemas.orders.kinds import REVERSIBLE
 from schemas.orders.order import Order, OrderEventKind
 from stream_processors.domain.orders.step import times_used
@@ -36,13 +36,13 @@ def used(orders: Iterable[Order]) -> dict[Account, int]:
     return counts
 
 
-def changed(before: Case | None, after: Case) -> tuple[Used, ...]:
+def changed(before: Case | None, after: Case) -> tuple[OrderCount, ...]:
     """What the case counts by now, of all its accounts, when its orders changed."""
     if before is not None and before.orders == after.orders:
         return ()
     accounts = {**(used(before.orders) if before is not None else {}), **(stands := used(after.orders))}
     return tuple(
-        Used.trusted(kind=account.kind, recipient=account.recipient, token=account.token, times=stands.get(account, 0))
+        OrderCount.trusted(kind=account.kind, recipient=account.recipient, token=account.token, count=stands.get(account, 0))
         for account in accounts
     )
 

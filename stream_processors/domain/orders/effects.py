@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from schemas.deadlines import Length
-from schemas.notices import NoticeKind
+from schemas.notices import NotificationKind
 from schemas.orders.kinds import HOLDS, PAYS_BACK, REPLACING, OrderKind
 from schemas.orders.order import LIVE, UNDONE, Order, OrderEventKind, OrderState, RefusalReason
-from stream_processors.domain.notifications.notification import Data, Notification
+from stream_processors.domain.notifications.notification import Data, NotificationDraft
 from stream_processors.domain.orders.step import Follow, OrderEffects, OrderStep, is_done, is_part, is_unlifted
-from stream_processors.domain.state_machine import ClockStart, ClockStop, iso
+from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop, iso
 
 Effect = Callable[[OrderStep], OrderEffects]
 LIFT_CLOCK = "order_lift"
@@ -26,16 +26,16 @@ APPROVAL_CLOCK = "order_approval"
 
 def drafted(step: OrderStep) -> OrderEffects:
     """Issued, or first shown to a second person when the amount asks for it."""
-    if not step.order.four_eyes:
+    if not step.order.dual_approval:
         return issued(step)
     changes = {"state": OrderState.AWAITING_APPROVAL}
-    notifications = (_notify_agency(step, "order_awaits_approval"),)
-    return OrderEffects(changes, notifications, (ClockStart(APPROVAL_CLOCK, step.order.order_id),))
+    notifications = (_notify_agency(step, "order_approval_required"),)
+    return OrderEffects(changes, notifications, (DeadlineStart(APPROVAL_CLOCK, step.order.order_id),))
 
 
 def approved(step: OrderStep) -> OrderEffects:
     effects = issued(step)
-    stops = (ClockStop(APPROVAL_CLOCK, step.order.order_id),)
+    stops = (DeadlineStop(APPROVAL_CLOCK, step.order.order_id),)
     return effects._replace(changes={**effects.changes, "approved_by": step.actor.id}, stops=stops)
 
 
@@ -43,28 +43,30 @@ def issued(step: OrderStep) -> OrderEffects:
     """Its times begin; that to answer begins when it may be carried out. A release, unless it is of a part, ends at once what was
     not carried out yet: the order, or a return of what that holds."""
     order, rules, about = step.order, step.rules, step.order.order_id
-    within, notice_clock = (rules.answer_within, rules.notice_clock) if rules else (None, None)
+    within, notice_clock = (rules.answer_within, rules.public_notice_deadline) if rules else (None, None)
     notice_until = step.notice_until
     waits_until = notice_until if notice_until is not None and notice_until > step.now else None
     answer_by = order.answer_by or (_answered_by(step, within, waits_until) if within else None)
     valid_until = step.ends(step.now, rules.length) if rules and rules.length else None
     changes = {"state": OrderState.ISSUED, "issued_at": step.now, "answer_by": answer_by, "valid_until": valid_until}
     part = is_part(order.kind, order.amount_minor, step.target)
-    if part != order.part:
-        changes["part"] = part
+    if part != order.partial:
+        changes["partial"] = part
     if notice_until is not None:
-        changes |= {"notice_until": notice_until, "notice_clock": notice_clock}
-    dues = ((order.clock, valid_until), (order.answer_clock, answer_by), (notice_clock, waits_until))
-    starts = tuple(ClockStart(name, about, due) for name, due in dues if name and due)
-    if order.verify_clock:
-        starts = (*starts, ClockStart(order.verify_clock, about))
+        changes |= {"public_notice_until": notice_until, "public_notice_deadline": notice_clock}
+    dues = ((order.validity_deadline, valid_until), (order.answer_deadline, answer_by), (notice_clock, waits_until))
+    starts = tuple(DeadlineStart(name, about, due) for name, due in dues if name and due)
+    if order.verify_deadline:
+        starts = (*starts, DeadlineStart(order.verify_deadline, about))
     release = order.kind is OrderKind.RELEASE
-    template = "order_part_released" if part else "order_released" if release else "order_issued"
-    data = _facts(order, answer_by=answer_by, notice_until=notice_until)
-    notification = _notify(step, order.recipient, NoticeKind.RELEASE if release else NoticeKind.ORDER, template, data)
+    template = "order_partially_released" if part else "order_released" if release else "order_issued"
+    data = _facts(order, answer_by=answer_by, public_notice_until=notice_until)
+    notification = _notify(step, order.recipient, NotificationKind.RELEASE if release else NotificationKind.ORDER, template, data)
     target = step.target
     ended = [target] if target is not None else []
-    ended += [other for other in step.others if other.kind in PAYS_BACK | REPLACING and other.of == order.of]
+    ended += [
+        other for other in step.others if other.kind in PAYS_BACK | REPLACING and other.related_order_id == order.related_order_id
+    ]
     return OrderEffects(changes, (notification,), starts, (), _ending(ended) if release and not part else ())
 
 
@@ -73,8 +75,8 @@ def _answered_by(step: OrderStep, within: Length, waits_until: datetime | None) 
 
 
 def dropped(step: OrderStep) -> OrderEffects:
-    stops = (ClockStop(APPROVAL_CLOCK, step.order.order_id),)
-    template = "order_not_approved" if step.event.kind is OrderEventKind.REJECT else "order_withdrawn"
+    stops = (DeadlineStop(APPROVAL_CLOCK, step.order.order_id),)
+    template = "order_rejected" if step.event.kind is OrderEventKind.REJECT else "order_withdrawn"
     return OrderEffects({"state": OrderState.WITHDRAWN, "ended_at": step.now}, (_notify_agency(step, template),), (), stops)
 
 
@@ -84,15 +86,15 @@ def delivered(step: OrderStep) -> OrderEffects:
 
 def verified(step: OrderStep) -> OrderEffects:
     order = step.order
-    stops = (ClockStop(order.verify_clock, order.order_id),) if order.verify_clock else ()
+    stops = (DeadlineStop(order.verify_deadline, order.order_id),) if order.verify_deadline else ()
     return OrderEffects({"state": OrderState.VERIFIED, "verified_at": step.now, **_received(step)}, stops=stops)
 
 
 def mismatched(step: OrderStep) -> OrderEffects:
     """Not stopped; whoever ordered it hears at once which fields differ."""
-    fields = tuple(field for field in step.order.verify_fields if field in step.event.mismatched)
+    fields = tuple(field for field in step.order.verify_fields if field in step.event.mismatched_fields)
     effects = _not_done(step, OrderState.REFUSED, "order_mismatch", fields=", ".join(fields))
-    return effects._replace(changes={**effects.changes, "refusal": RefusalReason.MISMATCH, "mismatched": fields})
+    return effects._replace(changes={**effects.changes, "refusal_reason": RefusalReason.MISMATCH, "mismatched_fields": fields})
 
 
 def refused(step: OrderStep) -> OrderEffects:
@@ -121,9 +123,9 @@ def executed(step: OrderStep) -> OrderEffects:
         changes["held_minor"] = amount
     if order.kind in PAYS_BACK:
         changes["paid_minor"] = amount
-    if order.preserve and rules and rules.preserve:
-        changes["preserve_until"] = step.ends(step.done_at, rules.preserve)
-    starts = (ClockStart(order.clock, about, until),) if order.clock and until else ()
+    if order.preserve_records and rules and rules.preserve_records:
+        changes["preserve_records_until"] = step.ends(step.done_at, rules.preserve_records)
+    starts = (DeadlineStart(order.validity_deadline, about, until),) if order.validity_deadline and until else ()
     notifications = (_notify_agency(step, "order_executed", amount_minor=amount, until=iso(until)),)
     return OrderEffects(changes, notifications, starts, _clocks(order, answered=True), _what_follows(step))
 
@@ -138,15 +140,15 @@ def crossed(step: OrderStep) -> OrderEffects:
         changes = {"executed_at": step.done_at, "paid_minor": amount, **_received(step), **_answered(step)}
         heard = _notify_agency(step, "order_paid_after_end", amount_minor=amount)
         return OrderEffects(changes, (heard,), (), (), _what_follows(step) if frozen else ())
-    again = _notify(step, order.recipient, NoticeKind.RELEASE, "order_lift_at_once", _facts(order))
+    again = _notify(step, order.recipient, NotificationKind.RELEASE, "order_lift_required", _facts(order))
     # What was said to be lifted before it was carried out says nothing of what is held now.
     changes = {"executed_at": step.done_at, "lifted_at": None, **_received(step), **_answered(step)}
-    notifications = (again, _notify_agency(step, "order_crossed"))
-    return OrderEffects(changes, notifications, (ClockStart(LIFT_CLOCK, order.order_id),))
+    notifications = (again, _notify_agency(step, "order_executed_after_end"))
+    return OrderEffects(changes, notifications, (DeadlineStart(LIFT_CLOCK, order.order_id),))
 
 
 def lifted(step: OrderStep) -> OrderEffects:
-    stops = (ClockStop(LIFT_CLOCK, step.order.order_id),)
+    stops = (DeadlineStop(LIFT_CLOCK, step.order.order_id),)
     return OrderEffects({"lifted_at": step.done_at}, (_notify_agency(step, "order_lifted"),), (), stops)
 
 
@@ -156,16 +158,16 @@ def renewed(step: OrderStep) -> OrderEffects:
     assert order.valid_until is not None and rules is not None and rules.length is not None
     until = step.ends_behind(order.valid_until, rules.length)
     changes = {"state": OrderState.RENEWED, "renewals": order.renewals + 1, "valid_until": until}
-    notification = _notify(step, order.recipient, NoticeKind.ORDER, "order_renewed", _facts(order, until=until))
-    name = order.clock or rules.clock
-    stops = (ClockStop(name, order.order_id),)
-    return OrderEffects(changes, (notification,), (ClockStart(name, order.order_id, until),), stops)
+    notification = _notify(step, order.recipient, NotificationKind.ORDER, "order_renewed", _facts(order, until=until))
+    name = order.validity_deadline or rules.validity_deadline
+    stops = (DeadlineStop(name, order.order_id),)
+    return OrderEffects(changes, (notification,), (DeadlineStart(name, order.order_id, until),), stops)
 
 
 def expired(step: OrderStep) -> OrderEffects:
     order = step.order
-    notification = _notify(step, order.recipient, NoticeKind.RELEASE, "order_expired", _facts(order))
-    returns = (other for other in step.others if other.kind in PAYS_BACK and other.of == order.order_id)
+    notification = _notify(step, order.recipient, NotificationKind.RELEASE, "order_expired", _facts(order))
+    returns = (other for other in step.others if other.kind in PAYS_BACK and other.related_order_id == order.order_id)
     both = (notification, _notify_agency(step, "order_expired"))
     return OrderEffects(_ended(step, OrderState.EXPIRED), both, (), _clocks(order, answered=False), _ending(returns))
 
@@ -176,13 +178,13 @@ def near_expiry(step: OrderStep) -> OrderEffects:
     data = _facts(order, until=order.valid_until)
     parties = (order.agency, order.recipient)
     return OrderEffects(
-        {}, tuple(_notify(step, recipient, NoticeKind.EXPIRY_WARNING, "order_ends_soon", data) for recipient in parties)
+        {}, tuple(_notify(step, recipient, NotificationKind.EXPIRY_WARNING, "order_expires_soon", data) for recipient in parties)
     )
 
 
 def overdue(step: OrderStep) -> OrderEffects:
-    reminder = _notify(step, step.order.recipient, NoticeKind.ORDER, "order_unanswered", _facts(step.order))
-    notifications = (_notify_agency(step, "order_unanswered"), reminder)
+    reminder = _notify(step, step.order.recipient, NotificationKind.ORDER, "order_answer_overdue", _facts(step.order))
+    notifications = (_notify_agency(step, "order_answer_overdue"), reminder)
     return OrderEffects({"overdue": True}, notifications)
 
 
@@ -194,9 +196,9 @@ def released(step: OrderStep) -> OrderEffects:
     if is_done(order):
         return OrderEffects({**changes, "lifted_at": step.now}, (), (), _clocks(order, answered=False))
     replaced = step.event.kind is OrderEventKind.SUPERSEDE
-    template = "order_replaced" if replaced else "order_withdrawn"
-    notifications = (_notify(step, order.recipient, NoticeKind.RELEASE, template, _facts(order)),)
-    own = any(other.order_id == step.actor.id and other.of == order.order_id for other in step.others)
+    template = "order_superseded" if replaced else "order_withdrawn"
+    notifications = (_notify(step, order.recipient, NotificationKind.RELEASE, template, _facts(order)),)
+    own = any(other.order_id == step.actor.id and other.related_order_id == order.order_id for other in step.others)
     return OrderEffects(changes, notifications if replaced or not own else (), (), _clocks(order, answered=False))
 
 
@@ -233,17 +235,17 @@ def _what_follows(step: OrderStep) -> tuple[Follow, ...]:
 
 def _of_release(release: Order, target: Order) -> tuple[Follow, ...]:
     """Of what lasts a part or the whole ends; of what had ended it is known that it is lifted, unless only a part of it is."""
-    if release.part and is_part(release.kind, release.amount_minor, target):
+    if release.partial and is_part(release.kind, release.amount_minor, target):
         return (Follow(target.order_id, OrderEventKind.LOWER, release.amount_minor),)
     if is_done(target):
         return (Follow(target.order_id, OrderEventKind.RELEASE),)
-    return (Follow(target.order_id, OrderEventKind.LIFT),) if is_unlifted(target) and not release.part else ()
+    return (Follow(target.order_id, OrderEventKind.LIFT),) if is_unlifted(target) and not release.partial else ()
 
 
 def _not_done(step: OrderStep, state: OrderState, template: str, **data: str) -> OrderEffects:
     changes = {
         **_ended(step, state),
-        "refusal": step.event.reason,
+        "refusal_reason": step.event.reason,
         "answer_sealed": step.event.text_sealed,
         **_received(step),
         **_answered(step),
@@ -264,28 +266,33 @@ def _answered(step: OrderStep) -> dict[str, Any]:
     return {"late": step.order.answer_by is not None and step.now > step.order.answer_by}
 
 
-def _clocks(order: Order, *, answered: bool) -> tuple[ClockStop, ...]:
+def _clocks(order: Order, *, answered: bool) -> tuple[DeadlineStop, ...]:
     """All of the order's clocks end. Whoever was not to compare any more when the order ended is not late with it, and nobody is
     late with a notice."""
-    ends = ((order.clock, False), (order.answer_clock, False), (order.verify_clock, not answered), (order.notice_clock, True))
-    return tuple(ClockStop(name, order.order_id, called_off) for name, called_off in ends if name)
+    ends = (
+        (order.validity_deadline, False),
+        (order.answer_deadline, False),
+        (order.verify_deadline, not answered),
+        (order.public_notice_deadline, True),
+    )
+    return tuple(DeadlineStop(name, order.order_id, called_off) for name, called_off in ends if name)
 
 
-def _notify(step: OrderStep, recipient: str, kind: NoticeKind, template: str, data: Data) -> Notification:
+def _notify(step: OrderStep, recipient: str, kind: NotificationKind, template: str, data: Data) -> NotificationDraft:
     order = step.order
-    return Notification(recipient, kind, template, data, order_id=order.order_id, subject=order.subject)
+    return NotificationDraft(recipient, kind, template, data, order_id=order.order_id, subject=order.subject)
 
 
-def _notify_agency(step: OrderStep, template: str, **more: int | str) -> Notification:
+def _notify_agency(step: OrderStep, template: str, **more: int | str) -> NotificationDraft:
     data = {"kind": step.order.kind.value, "recipient": step.order.recipient, **more}
-    return _notify(step, step.order.agency, NoticeKind.FEEDBACK, template, data)
+    return _notify(step, step.order.agency, NotificationKind.FEEDBACK, template, data)
 
 
 def _facts(order: Order, **times: Any) -> dict[str, int | str]:
     """What the sentence of a notice to the recipient needs; the order itself goes with it, and in it a basis that is sealed."""
     data: dict[str, int | str] = {"kind": order.kind.value, "basis": order.basis}
-    if order.of:
-        data["of"] = order.of
+    if order.related_order_id:
+        data["related_order_id"] = order.related_order_id
     if order.amount_minor is not None and order.currency:
         data |= {"amount_minor": order.amount_minor, "currency": order.currency}
     return data | {name: iso(moment) for name, moment in times.items() if moment is not None}

@@ -42,20 +42,20 @@ def all_of(*guards: Guard) -> Guard:
 
 def offered(step: OrderStep) -> Refusal | None:
     if step.rules is None:
-        return Refusal("not-offered", f"the policy does not enable orders of the kind {step.order.kind}")
+        return Refusal("order-kind-not-enabled", f"the policy does not enable orders of the kind {step.order.kind}")
     return None
 
 
 def other_person(step: OrderStep) -> Refusal | None:
     """Four eyes: whoever asked for an order does not also agree to it."""
     if step.actor.id == step.order.issued_by:
-        return Refusal("four-eyes", "a person other than the one who requested the order must approve it")
+        return Refusal("second-approver-required", "a person other than the one who requested the order must approve it")
     return None
 
 
 def other_person_renews(step: OrderStep) -> Refusal | None:
     """An order that needed a second person is not lengthened by the first one alone."""
-    return other_person(step) if step.order.four_eyes else None
+    return other_person(step) if step.order.dual_approval else None
 
 
 def says_what_its_kind_needs(step: OrderStep) -> Refusal | None:
@@ -81,9 +81,11 @@ def has_its_notice(step: OrderStep) -> Refusal | None:
     if order.method not in NOTICED:
         return None
     if until is None:
-        return Refusal("not-offered", f"the policy permits no return {order.method}: 'notice_clock' is missing")
-    if draft is not None and done_between(draft.announced_at, None, step.now) is None:
-        return Refusal("order-incomplete", f"'announced_at' is {iso(draft.announced_at)}, which is in the future")
+        return Refusal(
+            "order-kind-not-enabled", f"the policy permits no return {order.method}: 'public_notice_deadline' is missing"
+        )
+    if draft is not None and done_between(draft.public_notice_at, None, step.now) is None:
+        return Refusal("order-incomplete", f"'public_notice_at' is {iso(draft.public_notice_at)}, which is in the future")
     if order.answer_by is not None and order.answer_by <= until:
         return Refusal("order-incomplete", f"the answer would be due before the public notice ends, at {iso(until)}")
     return None
@@ -98,14 +100,16 @@ def only_the_traced(step: OrderStep) -> Refusal | None:
     if not order.amount_minor or order.currency is None:
         return Refusal("order-incomplete", "the order gives no amount to hold")
     if order.traced_minor is not None and order.amount_minor > order.traced_minor:
-        return Refusal("above-traced", f"an order may hold at most the traced amount, {order.traced_minor} in minor units")
+        return Refusal(
+            "amount-exceeds-traced", f"an order may hold at most the traced amount, {order.traced_minor} in minor units"
+        )
     target = step.target
     if target is not None and order.currency != target.currency:
         return Refusal("order-incomplete", f"the order {target.order_id} is in {target.currency}; use the same currency")
     transfers = [hold.verify for hold in (order, target) if hold is not None and hold.verify is not None]
     arrived = min((transfer.amount_minor for transfer in transfers if transfer.amount_minor is not None), default=None)
     if arrived is not None and order.amount_minor > arrived:
-        return Refusal("above-traced", f"an order may hold at most the amount that arrived, {arrived} in minor units")
+        return Refusal("amount-exceeds-traced", f"an order may hold at most the amount that arrived, {arrived} in minor units")
     if arrived is None and order.traced_minor is None:
         detail = "send a bound: 'traced_minor' (from the trail), the amount that arrived in 'verify', or the stop in 'of'"
         return Refusal("order-incomplete", detail)
@@ -118,14 +122,14 @@ def held_once(step: OrderStep) -> Refusal | None:
     if order.kind not in HOLDS:
         return None
     for other in step.others:
-        if other.kind in HOLDS and other.state in LIVE and other.order_id != order.of and same_money(other, order):
+        if other.kind in HOLDS and other.state in LIVE and other.order_id != order.related_order_id and same_money(other, order):
             return Refusal("already-held", f"the order {other.order_id} holds this money; name it in 'of' to replace it")
     return None
 
 
 def under_the_cap(step: OrderStep) -> Refusal | None:
     """Two stops for one account (银发〔2016〕86号), or as the policy says: orders and renewals count together."""
-    most = step.rules.most_per_subject if step.rules else None
+    most = step.rules.max_per_subject if step.rules else None
     if most is None:
         return None
     order = step.order
@@ -135,34 +139,38 @@ def under_the_cap(step: OrderStep) -> Refusal | None:
     used += times_used(order) if is_done(order) else 0
     if used >= most:
         detail = f"an account may have {most} orders of the kind {order.kind}, renewals included; it had {used}"
-        return Refusal("cap-reached", f"{detail}, {step.elsewhere} of them in other cases" if step.elsewhere else detail)
+        return Refusal(
+            "account-limit-reached", f"{detail}, {step.elsewhere} of them in other cases" if step.elsewhere else detail
+        )
     return None
 
 
 def about_another(step: OrderStep) -> Refusal | None:
     """A release, a return, or a freeze in place of a stop fits the order that it names."""
     order, target = step.order, step.target
-    if order.kind not in ABOUT_ANOTHER and order.of is None:
+    if order.kind not in ABOUT_ANOTHER and order.related_order_id is None:
         return None
     if target is None:
-        return Refusal("unknown-order", f"the case has no order {order.of}")
+        return Refusal("unknown-order", f"the case has no order {order.related_order_id}")
     if order.kind in LETTERS:
         return None
     if order.recipient != target.recipient or not same_subject(order, target):
-        return Refusal("unknown-order", f"the order {order.of} has another recipient or another subject")
+        return Refusal("unknown-order", f"the order {order.related_order_id} has another recipient or another subject")
     if order.kind is OrderKind.RELEASE:
         return _releasable(step)
     if order.kind in PAYS_BACK:
         return _returnable(step)
     if ORDER_KINDS[order.kind].replaces is not target.kind or target.state not in LIVE:
-        return Refusal("not-allowed", "only a freeze can replace another order, and only a stop that has not ended")
+        return Refusal("transition-not-allowed", "only a freeze can replace another order, and only a stop that has not ended")
     if any(_releases(other, target) for other in step.others):
         return Refusal("already-released", f"the order {target.order_id} is being released and cannot be replaced")
     lifted = sum(
-        other.amount_minor or 0 for other in step.others if other.part and other.of == target.order_id and is_done(other)
+        other.amount_minor or 0
+        for other in step.others
+        if other.partial and other.related_order_id == target.order_id and is_done(other)
     )
     if lifted and (order.amount_minor or 0) > (most := (target.amount_minor or 0) - lifted):
-        return Refusal("above-traced", f"{lifted} of the hold was released; at most {most} in minor units can be held")
+        return Refusal("amount-exceeds-traced", f"{lifted} of the hold was released; at most {most} in minor units can be held")
     return None
 
 
@@ -170,10 +178,10 @@ def _releasable(step: OrderStep) -> Refusal | None:
     target = step.target
     assert target is not None
     if target.kind not in REVERSIBLE or target.state not in _RELEASABLE:
-        return Refusal("not-allowed", f"the order {target.order_id} is {target.state}; there is nothing to release")
+        return Refusal("transition-not-allowed", f"the order {target.order_id} is {target.state}; there is nothing to release")
     if target.kind in HOLDS and (refused := _part_releasable(step, target)) is not None:
         return refused
-    again = [other for other in step.others if _releases(other, target) and (step.order.part or not other.part)]
+    again = [other for other in step.others if _releases(other, target) and (step.order.partial or not other.partial)]
     if again:
         return Refusal("already-released", f"this order already has the release {again[0].order_id}")
     return None
@@ -188,15 +196,17 @@ def _part_releasable(step: OrderStep, target: Order) -> Refusal | None:
         return Refusal("order-incomplete", detail)
     if target.state in UNDONE and minor < (target.amount_minor or 0):
         detail = f"the order {target.order_id} holds nothing yet: release it in full, or wait until it holds money"
-        return Refusal("not-held", detail)
-    if not order.part:
+        return Refusal("amount-exceeds-held", detail)
+    if not order.partial:
         return None
     if replacing := _in_its_place(target, step.others):
         detail = f"{replacing[0].order_id} is about to replace it: release a part of that one later, or this one in full"
-        return Refusal("not-allowed", detail)
+        return Refusal("transition-not-allowed", detail)
     rest = target.held_minor - promised_minor(target, step.others)
     if minor > rest:
-        return Refusal("not-held", f"{rest} in minor units is held and not yet assigned; to release all of it, send no amount")
+        return Refusal(
+            "amount-exceeds-held", f"{rest} in minor units is held and not yet assigned; to release all of it, send no amount"
+        )
     return None
 
 
@@ -205,44 +215,44 @@ def _in_its_place(target: Order, others: Iterable[Order]) -> list[Order]:
     return [
         other
         for other in others
-        if other.kind in REPLACING and other.of == target.order_id and other.state in LIVE and not is_done(other)
+        if other.kind in REPLACING and other.related_order_id == target.order_id and other.state in LIVE and not is_done(other)
     ]
 
 
 def _releases(order: Order, target: Order) -> bool:
     """Whether it is a release of it that lasts or, of a part, that is not answered yet."""
-    lasts = order.state in LIVE and not (order.part and is_done(order))
-    return order.kind is OrderKind.RELEASE and order.of == target.order_id and lasts
+    lasts = order.state in LIVE and not (order.partial and is_done(order))
+    return order.kind is OrderKind.RELEASE and order.related_order_id == target.order_id and lasts
 
 
 def _returnable(step: OrderStep) -> Refusal | None:
     order, target = step.order, step.target
     assert target is not None
     if target.kind is not ORDER_KINDS[order.kind].paid_from or not is_done(target):
-        return Refusal("not-held", f"only frozen money can be returned; the order {target.order_id} is {target.state}")
+        return Refusal("amount-exceeds-held", f"only frozen money can be returned; the order {target.order_id} is {target.state}")
     if not order.amount_minor or order.currency != target.currency:
         return Refusal("order-incomplete", "a return requires an amount in the currency of the freeze")
     if any(_releases(other, target) for other in step.others):
         return Refusal("already-released", f"the order {target.order_id} is being released, so its money cannot be returned")
     rest = target.held_minor - promised_minor(target, step.others)
     if order.amount_minor > rest:
-        return Refusal("not-held", f"{rest} in minor units is frozen and not yet assigned")
+        return Refusal("amount-exceeds-held", f"{rest} in minor units is frozen and not yet assigned")
     return None
 
 
 def compared(step: OrderStep) -> Refusal | None:
     """All fields were compared. What came in by the institution's books is what the order says, else it is a mismatch."""
     order, event = step.order, step.event
-    if missing := [field for field in order.verify_fields if field not in event.verified]:
+    if missing := [field for field in order.verify_fields if field not in event.verified_fields]:
         return Refusal("not-verified", f"compare {', '.join(missing)} as well before you stop the payment")
     arrived = order.verify.amount_minor if order.verify else None
-    if event.mismatched or (event.arrived_minor is not None and event.arrived_minor != arrived):
-        return Refusal("mismatch", "a field differs, so the payment must not be stopped; answer with 'mismatch'")
+    if event.mismatched_fields or (event.credited_minor is not None and event.credited_minor != arrived):
+        return Refusal("fields-mismatch", "a field differs, so the payment must not be stopped; answer with 'mismatch'")
     return None
 
 
 def names_a_field(step: OrderStep) -> Refusal | None:
-    if not set(step.event.mismatched) & set(step.order.verify_fields):
+    if not set(step.event.mismatched_fields) & set(step.order.verify_fields):
         return Refusal("not-verified", "a mismatch must name a field from 'verify' that differs")
     return None
 
@@ -257,16 +267,16 @@ def in_time(step: OrderStep) -> Refusal | None:
     order = step.order
     if order.valid_until is not None and step.now >= order.valid_until:
         detail = f"the order ended at {iso(order.valid_until)}; do not carry it out, and lift any hold that you placed"
-        return Refusal("expired", detail)
+        return Refusal("order-expired", detail)
     return None
 
 
 def notice_has_ended(step: OrderStep) -> Refusal | None:
     """Money is returned pro rata when everybody who paid had the time of the notice to say so."""
-    until = step.order.notice_until
+    until = step.order.public_notice_until
     if until is not None and step.done_at < until:
         detail = f"a return {step.order.method} may not be paid before the public notice ends at {iso(until)}"
-        return Refusal("notice-running", detail)
+        return Refusal("public-notice-running", detail)
     return None
 
 
@@ -274,7 +284,7 @@ def done_when_it_could_be(step: OrderStep) -> Refusal | None:
     """Nothing was done before it was ordered, nor in the future."""
     issued = step.order.issued_at
     if done_between(step.event.done_at, issued, step.now) is None:
-        return Refusal("impossible-time", f"'done_at' must be between {iso(issued)} and {iso(step.now)}")
+        return Refusal("time-out-of-range", f"'done_at' must be between {iso(issued)} and {iso(step.now)}")
     return None
 
 
@@ -283,17 +293,19 @@ def what_was_done(step: OrderStep) -> Refusal | None:
     order, event = step.order, step.event
     if order.kind in LETTERS and event.text_sealed is None:
         return Refusal("answer-missing", "send the answer to the letter in 'text'")
-    if order.preserve and not event.records_kept:
+    if order.preserve_records and not event.records_kept:
         return Refusal("records-not-kept", "the records of a takedown must be kept (Art. 20); confirm it with 'records_kept'")
     if order.kind not in NAMES_AMOUNT:
         return None
     amount, most = event.amount_minor or 0, order.amount_minor or 0
     if not amount:
         return Refusal("amount-missing", "send the amount held or paid back, or answer 'failed' if there was nothing to hold")
-    if amount > most or (event.arrived_minor is not None and amount > event.arrived_minor):
-        return Refusal("above-traced", f"at most {most} in minor units, and no more than arrived, may be held; lift the rest")
+    if amount > most or (event.credited_minor is not None and amount > event.credited_minor):
+        return Refusal(
+            "amount-exceeds-traced", f"at most {most} in minor units, and no more than arrived, may be held; lift the rest"
+        )
     if order.kind in PAYS_BACK and (step.target is None or amount > step.target.held_minor):
-        return Refusal("not-held", "the amount exceeds the money that is still frozen")
+        return Refusal("amount-exceeds-held", "the amount exceeds the money that is still frozen")
     return None
 
 
@@ -307,10 +319,12 @@ def paid_what_was_ordered(step: OrderStep) -> Refusal | None:
 def renewable(step: OrderStep) -> Refusal | None:
     """Not while somebody waits for its release; that of a part leaves the rest, which may be renewed."""
     rules = step.rules
-    if any(_releases(other, step.order) and not other.part for other in step.others):
+    if any(_releases(other, step.order) and not other.partial for other in step.others):
         return Refusal("already-released", f"the order {step.order.order_id} is being released")
     if rules is not None and rules.renewals is not None and step.order.renewals >= rules.renewals:
-        return Refusal("cap-reached", f"an order of the kind {step.order.kind} can be renewed at most {rules.renewals} times")
+        return Refusal(
+            "account-limit-reached", f"an order of the kind {step.order.kind} can be renewed at most {rules.renewals} times"
+        )
     return None
 
 
@@ -333,17 +347,17 @@ def answer_is_due(step: OrderStep) -> Refusal | None:
 
 def once(step: OrderStep) -> Refusal | None:
     if step.order.executed_at is not None:
-        return Refusal("not-allowed", "the order was already reported as carried out")
+        return Refusal("transition-not-allowed", "the order was already reported as carried out")
     return None
 
 
 def not_lifted(step: OrderStep) -> Refusal | None:
     if step.order.lifted_at is not None:
-        return Refusal("not-allowed", "the release was already confirmed")
+        return Refusal("transition-not-allowed", "the release was already confirmed")
     return None
 
 
 def frozen_enough(step: OrderStep) -> Refusal | None:
     if not step.event.amount_minor or step.event.amount_minor > step.order.held_minor:
-        return Refusal("not-held", f"the order still holds {step.order.held_minor} in minor units")
+        return Refusal("amount-exceeds-held", f"the order still holds {step.order.held_minor} in minor units")
     return None

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from schemas.common import is_unit
-from schemas.notices import Notice
+from schemas.notices import Notification
 from schemas.orders.kinds import (
     ABOUT_ANOTHER,
     HOLDS,
@@ -32,8 +32,8 @@ from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import (
     NONE,
     ActorRole,
-    ClockStart,
-    ClockStop,
+    DeadlineStart,
+    DeadlineStop,
     Ends,
     Party,
     Table,
@@ -153,9 +153,9 @@ class OrderChange(NamedTuple):
     """`order` is None when the event was refused; `follows` are events of other orders, to be applied with this one."""
 
     order: Order | None
-    notices: tuple[Notice, ...] = ()
-    starts: tuple[ClockStart, ...] = ()
-    stops: tuple[ClockStop, ...] = ()
+    notices: tuple[Notification, ...] = ()
+    starts: tuple[DeadlineStart, ...] = ()
+    stops: tuple[DeadlineStop, ...] = ()
     follows: tuple[Follow, ...] = ()
     refused: Refusal | None = None
 
@@ -218,9 +218,9 @@ def _candidate(
 ) -> Order:
     """The order as it would stand. A release or return is about what its target is about."""
     assert draft is not None
-    target = next((other for other in others if other.order_id == draft.of), None)
+    target = next((other for other in others if other.order_id == draft.related_order_id), None)
     takes = target is not None and draft.kind in ABOUT_ANOTHER
-    least = rules.four_eyes_from_minor if rules else None
+    least = rules.dual_approval_from_minor if rules else None
     amount = draft.amount_minor
     if target and amount is None and draft.kind is OrderKind.RELEASE:
         amount = target.held_minor or target.amount_minor
@@ -241,22 +241,22 @@ def _candidate(
         amount_minor=amount,
         traced_minor=draft.traced_minor,
         currency=target.currency if takes and target and draft.currency is None else draft.currency,
-        four_eyes=least is not None and (amount or 0) >= least,
-        of=draft.of,
+        dual_approval=least is not None and (amount or 0) >= least,
+        related_order_id=draft.related_order_id,
         text_sealed=draft.text_sealed,
-        clock=rules.clock if rules else None,
-        answer_clock=rules.answer_clock if rules else None,
-        verify_clock=rules.verify_clock if rules else None,
+        validity_deadline=rules.validity_deadline if rules else None,
+        answer_deadline=rules.answer_deadline if rules else None,
+        verify_deadline=rules.verify_deadline if rules else None,
         answer_by=draft.answer_by,
-        preserve=bool(rules and rules.preserve and draft.kind in TAKEDOWNS),
+        preserve_records=bool(rules and rules.preserve_records and draft.kind in TAKEDOWNS),
         method=draft.method if draft.kind in PAYS_BACK else None,
-        notice_until=_announced(draft, rules, now, ends),
-        part=is_part(draft.kind, amount, target),
+        public_notice_until=_announced(draft, rules, now, ends),
+        partial=is_part(draft.kind, amount, target),
     )
 
 
 def _announced(draft: OrderDraft, rules: KindRules | None, now: datetime, ends: Ends) -> datetime | None:
     """When a notice that was given before the order has run its time."""
-    if draft.method not in NOTICED or draft.announced_at is None or rules is None or rules.notice_clock is None:
+    if draft.method not in NOTICED or draft.public_notice_at is None or rules is None or rules.public_notice_deadline is None:
         return None
-    return ends(min(draft.announced_at, now), rules.notice_clock)
+    return ends(min(draft.public_notice_at, now), rules.public_notice_deadline)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from schemas.notices import Notice
+from schemas.notices import Notification
 from schemas.orders.kinds import REVERSIBLE, OrderKind
 from schemas.orders.order import LIVE, Order, OrderEvent, OrderEventKind, OrderState
 from schemas.orders.policy import OrderRules
@@ -18,7 +18,7 @@ from stream_processors.domain.orders import order as one_order
 from stream_processors.domain.orders.order import OrderChange
 from stream_processors.domain.orders.step import Follow, is_done
 from stream_processors.domain.refusal import Refusal
-from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends
+from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop, Ends
 
 MOST_ORDERS = 32
 """Limit of orders in a case, without releases under way. An order has at most two of these at a time (a partial and a full one),
@@ -30,9 +30,9 @@ class OrdersChange(NamedTuple):
 
     orders: tuple[Order, ...]
     order: Order | None = None
-    notices: tuple[Notice, ...] = ()
-    starts: tuple[ClockStart, ...] = ()
-    stops: tuple[ClockStop, ...] = ()
+    notices: tuple[Notification, ...] = ()
+    starts: tuple[DeadlineStart, ...] = ()
+    stops: tuple[DeadlineStop, ...] = ()
     refused: Refusal | None = None
 
 
@@ -81,9 +81,9 @@ def decide(
 
 def clock_event(order: Order, clock: str, *, warning: bool = False) -> OrderEventKind | None:
     """What it is to the order that one of its clocks ran out, or warns before. None: people are told, the order does not move."""
-    if clock == order.clock:
+    if clock == order.validity_deadline:
         return OrderEventKind.NEAR_EXPIRY if warning else OrderEventKind.EXPIRE
-    return OrderEventKind.OVERDUE if clock == order.answer_clock and not warning else None
+    return OrderEventKind.OVERDUE if clock == order.answer_deadline and not warning else None
 
 
 def held_minor(orders: Iterable[Order]) -> dict[str, int]:
@@ -128,7 +128,7 @@ def _room(orders: tuple[Order, ...], event: OrderEvent) -> tuple[Order, ...] | N
 
 def _over(order: Order, orders: tuple[Order, ...]) -> bool:
     """Whether nothing can come of it any more, it counts against no cap, and no order that lasts is about it."""
-    if any(other.of == order.order_id and other.state in LIVE and not is_done(other) for other in orders):
+    if any(other.related_order_id == order.order_id and other.state in LIVE and not is_done(other) for other in orders):
         return False
     if order.kind in REVERSIBLE:
         return order.state in (OrderState.WITHDRAWN, OrderState.REFUSED, OrderState.FAILED)

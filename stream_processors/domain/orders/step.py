@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from schemas.deadlines import Length
-from schemas.notices import Notice
+from schemas.notices import Notification
 from schemas.orders.kinds import HOLDS, PAYS_BACK, REVERSIBLE, OrderKind
 from schemas.orders.order import LIVE, Order, OrderEvent, OrderEventKind, OrderState
 from schemas.orders.policy import KindRules
 from schemas.refunds import NOTICED
-from stream_processors.domain.notifications.notification import Notification, to_notice
-from stream_processors.domain.state_machine import ClockStart, ClockStop, Ends, Party, done_between
+from stream_processors.domain.notifications.notification import NotificationDraft, to_notification
+from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop, Ends, Party, done_between
 
 _TICK = timedelta(microseconds=1)
 
@@ -34,15 +34,15 @@ class OrderStep(NamedTuple):
     @property
     def target(self) -> Order | None:
         """The order that this one is about."""
-        return next((other for other in self.others if other.order_id == self.order.of), None)
+        return next((other for other in self.others if other.order_id == self.order.related_order_id), None)
 
     @property
     def notice_until(self) -> datetime | None:
         """When the public notice before this return has run its time, given now if it was not before; None: it needs none."""
         order, rules = self.order, self.rules
-        if order.method not in NOTICED or rules is None or rules.notice_clock is None:
+        if order.method not in NOTICED or rules is None or rules.public_notice_deadline is None:
             return None
-        return order.notice_until or self.ends(self.now, rules.notice_clock)
+        return order.public_notice_until or self.ends(self.now, rules.public_notice_deadline)
 
     def ends_behind(self, until: datetime, length: Length) -> datetime:
         """When the length is over that begins where another time ended: 24:00 belongs to the day that it ends."""
@@ -66,16 +66,18 @@ class Follow(NamedTuple):
 
 class OrderEffects(NamedTuple):
     changes: dict[str, Any]
-    notifications: tuple[Notification, ...] = ()
-    starts: tuple[ClockStart, ...] = ()
-    stops: tuple[ClockStop, ...] = ()
+    notifications: tuple[NotificationDraft, ...] = ()
+    starts: tuple[DeadlineStart, ...] = ()
+    stops: tuple[DeadlineStop, ...] = ()
     follows: tuple[Follow, ...] = ()
 
 
-def make_notices(order: Order, event: OrderEvent, notifications: Iterable[Notification], now: datetime) -> tuple[Notice, ...]:
+def make_notices(
+    order: Order, event: OrderEvent, notifications: Iterable[NotificationDraft], now: datetime
+) -> tuple[Notification, ...]:
     """The notices of one step, named by the event and the order."""
     return tuple(
-        to_notice(f"{event.event_id}/{order.order_id}/{number}", notification, case_id=order.case_id, at=now)
+        to_notification(f"{event.event_id}/{order.order_id}/{number}", notification, case_id=order.case_id, at=now)
         for number, notification in enumerate(notifications)
     )
 
@@ -106,7 +108,10 @@ def promised_minor(target: Order, others: Iterable[Order]) -> int:
     return sum(
         other.amount_minor or 0
         for other in others
-        if other.kind in PAYS_BACK and other.of == target.order_id and other.state in LIVE and other.executed_at is None
+        if other.kind in PAYS_BACK
+        and other.related_order_id == target.order_id
+        and other.state in LIVE
+        and other.executed_at is None
     )
 
 

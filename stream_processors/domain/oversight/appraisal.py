@@ -1,4 +1,4 @@
-"""The yearly assessment of member units: a transition table from open to locked. Pure but for the signer that it is given.
+"""The yearly appraisal of member units: a transition table from open to locked. Pure but for the signer that it is given.
 
 open -> published -> (disputed -> decided) -> locked. A unit disputes its own figures while the time for it runs; the coordination
 body rules; then the result is locked with a digest and a signature, and is final (Art. 47).
@@ -15,10 +15,10 @@ from typing import Any
 
 from schemas.oversight.appraisals import (
     MOST_DISPUTES,
-    Assessment,
-    AssessmentMove,
-    AssessmentMoveKind,
-    AssessmentState,
+    Appraisal,
+    AppraisalMove,
+    AppraisalMoveKind,
+    AppraisalState,
     Dispute,
     Lock,
     Ruling,
@@ -28,67 +28,67 @@ from stream_processors.domain.oversight.revisions import Fields, RecordChange, R
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import ActorRole, Table, Transition
 
-FORM = "liandong.assessment.v1"
+FORM = "liandong.appraisal.v1"
 
 
 Verifier = Callable[[str], bytes | None]
 """Verifies a compact JWS and returns its payload, or None if the signature is not valid."""
 
 
-S, K = AssessmentState, AssessmentMoveKind
-_Step = RecordStep[AssessmentMove, Assessment]
+S, K = AppraisalState, AppraisalMoveKind
+_Step = RecordStep[AppraisalMove, Appraisal]
 
 
 def _publish(step: _Step) -> Fields | Refusal:
     until, results = step.move.disputes_until, step.move.results
     if until is None or until <= step.now:
-        return Refusal("invalid-move", "published figures require a time until which units may dispute them")
+        return Refusal("invalid-command", "published figures require a time until which units may dispute them")
     if not results or len({result.unit for result in results}) != len(results):
-        return Refusal("invalid-move", "each appraised unit requires exactly one result")
+        return Refusal("invalid-command", "each appraised unit requires exactly one result")
     ordered = tuple(sorted(results, key=lambda result: result.unit))
     return {"results": ordered, "published_at": step.now, "disputes_until": until, "state": S.PUBLISHED}
 
 
 def _dispute(step: _Step) -> Fields | Refusal:
-    move, assessment = step.move, step.record
-    if not _disputable(assessment, step.now):
-        return Refusal("too-late", f"the time for disputes ended at {assessment.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
-    if move.dispute_id is None or move.figure is None or move.claimed is None or move.ground is None:
-        return Refusal("invalid-move", "a dispute requires the figure, its correct value, and the ground")
-    published = _figure(assessment.results, move.party, move.figure)
+    move, appraisal = step.move, step.record
+    if not _disputable(appraisal, step.now):
+        return Refusal("too-late", f"the time for disputes ended at {appraisal.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
+    if move.dispute_id is None or move.figure is None or move.claimed_value is None or move.ground is None:
+        return Refusal("invalid-command", "a dispute requires the figure, its correct value, and the ground")
+    published = _figure(appraisal.results, move.party, move.figure)
     if published is None:
         return Refusal("not-yours", "a unit may dispute only its own published figures")
-    if any(dispute.dispute_id == move.dispute_id for dispute in assessment.disputes):
+    if any(dispute.dispute_id == move.dispute_id for dispute in appraisal.disputes):
         return Refusal("reference-reused", "another dispute already has this id")
-    if any((dispute.unit, dispute.figure, dispute.ruling) == (move.party, move.figure, None) for dispute in assessment.disputes):
-        return Refusal("not-allowed", "this figure is already disputed and awaits a ruling")
-    if len(assessment.disputes) >= MOST_DISPUTES:
+    if any((dispute.unit, dispute.figure, dispute.ruling) == (move.party, move.figure, None) for dispute in appraisal.disputes):
+        return Refusal("transition-not-allowed", "this figure is already disputed and awaits a ruling")
+    if len(appraisal.disputes) >= MOST_DISPUTES:
         return Refusal("too-many", f"an appraisal has at most {MOST_DISPUTES} disputes")
     new = Dispute.trusted(
         dispute_id=move.dispute_id,
         unit=move.party,
         figure=move.figure,
-        published=published,
-        claimed=move.claimed,
+        published_value=published,
+        claimed_value=move.claimed_value,
         ground=move.ground,
-        paper=move.paper,
+        document_number=move.document_number,
         raised_at=step.now,
     )
-    return {"disputes": (*assessment.disputes, new), "state": S.DISPUTED}
+    return {"disputes": (*appraisal.disputes, new), "state": S.DISPUTED}
 
 
 def _decide(step: _Step) -> Fields | Refusal:
-    move, assessment = step.move, step.record
-    pending = next((dispute for dispute in assessment.disputes if dispute.dispute_id == move.dispute_id), None)
+    move, appraisal = step.move, step.record
+    pending = next((dispute for dispute in appraisal.disputes if dispute.dispute_id == move.dispute_id), None)
     if pending is None or pending.ruling is not None:
-        return Refusal("not-allowed", "no such dispute awaits a ruling")
-    if move.ruling is None or (move.ruling is Ruling.UPHELD and move.ruled is None):
-        return Refusal("invalid-move", "a ruling upholds the dispute and gives the corrected figure, or rejects the dispute")
-    ruled = move.ruled if move.ruling is Ruling.UPHELD else None
-    marks = {"ruling": move.ruling, "ruled": ruled, "ruled_paper": move.paper, "ruled_at": step.now}
-    disputes = tuple(dispute.model_copy(update=marks) if dispute is pending else dispute for dispute in assessment.disputes)
+        return Refusal("transition-not-allowed", "no such dispute awaits a ruling")
+    if move.ruling is None or (move.ruling is Ruling.UPHELD and move.ruled_value is None):
+        return Refusal("invalid-command", "a ruling upholds the dispute and gives the corrected figure, or rejects the dispute")
+    ruled = move.ruled_value if move.ruling is Ruling.UPHELD else None
+    marks = {"ruling": move.ruling, "ruled_value": ruled, "ruling_document_number": move.document_number, "ruled_at": step.now}
+    disputes = tuple(dispute.model_copy(update=marks) if dispute is pending else dispute for dispute in appraisal.disputes)
     waiting = any(dispute.ruling is None for dispute in disputes)
-    results = assessment.results if ruled is None else _with(assessment.results, pending, ruled)
+    results = appraisal.results if ruled is None else _with(appraisal.results, pending, ruled)
     return {"disputes": disputes, "results": results, "state": S.DISPUTED if waiting else S.DECIDED}
 
 
@@ -104,7 +104,7 @@ def _lock(step: _Step) -> Fields | Refusal:
 
 
 _BODY = frozenset({ActorRole.BODY})
-Row = Transition[Assessment, _Step, Fields, None]
+Row = Transition[Appraisal, _Step, Fields, None]
 _ROWS: dict[tuple[str, str], Row] = {
     (S.OPEN, K.PUBLISH): Row((S.PUBLISHED,), _publish, _BODY),
     **{(state, K.DISPUTE): Row((S.DISPUTED,), _dispute) for state in (S.PUBLISHED, S.DISPUTED, S.DECIDED)},
@@ -116,8 +116,8 @@ TABLE = Table("appraisal", _ROWS)
 
 
 def decide(
-    *, move: AssessmentMove, record: Assessment | None, now: datetime, signer: Signer | None = None
-) -> RecordChange[Assessment]:
+    *, move: AppraisalMove, record: Appraisal | None, now: datetime, signer: Signer | None = None
+) -> RecordChange[Appraisal]:
     """What becomes of the move. `signer` is needed to lock."""
     if record is None:
         return _open_year(move, now)
@@ -127,23 +127,23 @@ def decide(
     return apply_move(TABLE, RecordStep(move, record, now, signer), {ActorRole.BODY: record.body}, final)
 
 
-def _open_year(move: AssessmentMove, now: datetime) -> RecordChange[Assessment]:
+def _open_year(move: AppraisalMove, now: datetime) -> RecordChange[Appraisal]:
     if move.kind is not K.OPEN:
         return refuse("not-found", f"there is no appraisal for {move.year}")
-    made = Assessment.trusted(
+    made = Appraisal.trusted(
         year=move.year,
         body=move.party,
         state=S.OPEN,
         revision=1,
         opened_at=now,
         changed_at=now,
-        applied=(move.move_id,),
+        applied=(move.action_id,),
     )
     return RecordChange(made)
 
 
-def _disputable(assessment: Assessment, now: datetime) -> bool:
-    return assessment.disputes_until is not None and now < assessment.disputes_until
+def _disputable(appraisal: Appraisal, now: datetime) -> bool:
+    return appraisal.disputes_until is not None and now < appraisal.disputes_until
 
 
 def _figure(results: tuple[UnitResult, ...], unit: str, figure: str) -> int | None:
@@ -160,39 +160,39 @@ def _with(results: tuple[UnitResult, ...], dispute: Dispute, ruled: int) -> tupl
     )
 
 
-def canonical(assessment: Assessment) -> bytes:
+def canonical(appraisal: Appraisal) -> bytes:
     """The result as bytes: JSON with sorted keys, without blanks, nothing that is not there. Every field is named here, so that a
     field which the record gets later changes no digest of before."""
     content = {
         "form": FORM,
-        "year": assessment.year,
-        "body": assessment.body,
-        "opened_at": _iso(assessment.opened_at),
-        "published_at": _iso(assessment.published_at),
-        "disputes_until": _iso(assessment.disputes_until),
-        "results": [{"unit": result.unit, "figures": result.figures} for result in assessment.results],
-        "disputes": [_disputed(dispute) for dispute in assessment.disputes],
+        "year": appraisal.year,
+        "body": appraisal.body,
+        "opened_at": _iso(appraisal.opened_at),
+        "published_at": _iso(appraisal.published_at),
+        "disputes_until": _iso(appraisal.disputes_until),
+        "results": [{"unit": result.unit, "figures": result.figures} for result in appraisal.results],
+        "disputes": [_disputed(dispute) for dispute in appraisal.disputes],
     }
     return _json(content)
 
 
-def digest(assessment: Assessment) -> str:
-    return "sha-256:" + hashlib.sha256(canonical(assessment)).hexdigest()
+def digest(appraisal: Appraisal) -> str:
+    return "sha-256:" + hashlib.sha256(canonical(appraisal)).hexdigest()
 
 
-def verified(assessment: Assessment, verifier: Verifier) -> bool:
+def verified(appraisal: Appraisal, verifier: Verifier) -> bool:
     """Whether the result is locked, signed by a key that the verifier trusts, and still what was signed."""
-    lock = assessment.lock
-    if lock is None or assessment.state is not S.LOCKED:
+    lock = appraisal.lock
+    if lock is None or appraisal.state is not S.LOCKED:
         return False
     statement = verifier(lock.signature)
-    mark = digest(assessment)
-    return lock.digest == mark and statement == _statement(assessment, mark, lock.at)
+    mark = digest(appraisal)
+    return lock.digest == mark and statement == _statement(appraisal, mark, lock.at)
 
 
-def _statement(assessment: Assessment, mark: str, at: datetime) -> bytes:
+def _statement(appraisal: Appraisal, mark: str, at: datetime) -> bytes:
     """What is signed: short, whatever the number of units."""
-    return _json({"form": FORM, "year": assessment.year, "body": assessment.body, "digest": mark, "locked_at": _iso(at)})
+    return _json({"form": FORM, "year": appraisal.year, "body": appraisal.body, "digest": mark, "locked_at": _iso(at)})
 
 
 def _disputed(dispute: Dispute) -> dict[str, Any]:
@@ -200,14 +200,14 @@ def _disputed(dispute: Dispute) -> dict[str, Any]:
         "dispute_id": dispute.dispute_id,
         "unit": dispute.unit,
         "figure": dispute.figure,
-        "published": dispute.published,
-        "claimed": dispute.claimed,
+        "published_value": dispute.published_value,
+        "claimed_value": dispute.claimed_value,
         "ground": dispute.ground,
-        "paper": dispute.paper,
+        "document_number": dispute.document_number,
         "raised_at": _iso(dispute.raised_at),
         "ruling": dispute.ruling,
-        "ruled": dispute.ruled,
-        "ruled_paper": dispute.ruled_paper,
+        "ruled_value": dispute.ruled_value,
+        "ruling_document_number": dispute.ruling_document_number,
         "ruled_at": _iso(dispute.ruled_at),
     }
 

@@ -19,14 +19,16 @@ K = CampaignMoveKind
 
 def decide(*, move: CampaignMove, record: Campaign | None, now: datetime) -> RecordChange[Campaign]:
     """What becomes of the move."""
-    if record is not None and record.institution == move.party and move.move_id in record.applied:
+    if record is not None and record.institution == move.party and move.action_id in record.applied:
         return RecordChange(echo=True)
     refusal = _find_fault(move, record, now)
     if refusal is not None:
         return RecordChange(refusal=refusal)
     campaign = record or _open_campaign(move, now)
-    changes: dict[str, Any] = {"withdrawn": True} if move.kind is K.WITHDRAW else {"at": move.at, "reached": move.reached}
-    applied = (*campaign.applied[1 - APPLIED_KEPT :], move.move_id)
+    changes: dict[str, Any] = (
+        {"withdrawn": True} if move.kind is K.WITHDRAW else {"held_at": move.held_at, "people_reached": move.people_reached}
+    )
+    applied = (*campaign.applied[1 - APPLIED_KEPT :], move.action_id)
     changes |= {"revision": campaign.revision + 1, "changed_at": now, "applied": applied}
     return RecordChange(campaign.model_copy(update=changes))
 
@@ -36,10 +38,10 @@ def _open_campaign(move: CampaignMove, now: datetime) -> Campaign:
         campaign_id=move.campaign_id,
         institution=move.party,
         revision=0,
-        told_at=now,
+        reported_at=now,
         changed_at=now,
-        at=move.at,
-        reached=move.reached,
+        held_at=move.held_at,
+        people_reached=move.people_reached,
     )
 
 
@@ -52,11 +54,11 @@ def _find_fault(move: CampaignMove, campaign: Campaign | None, now: datetime) ->
         if move.revision is not None and move.revision != campaign.revision:
             return Refusal("stale-revision", f"the campaign is at revision {campaign.revision}; read it again")
         if campaign.withdrawn:
-            return Refusal("not-allowed", "the campaign was withdrawn")
-    if move.kind is K.TELL and (move.at is None or move.reached is None):
-        return Refusal("invalid-move", "a campaign requires its time and the number of persons that it reached")
-    if move.at is not None and move.at > now:
-        return Refusal("invalid-move", "a campaign can be reported only after it took place")
+            return Refusal("transition-not-allowed", "the campaign was withdrawn")
+    if move.kind is K.REPORT and (move.held_at is None or move.people_reached is None):
+        return Refusal("invalid-command", "a campaign requires its time and the number of persons that it reached")
+    if move.held_at is not None and move.held_at > now:
+        return Refusal("invalid-command", "a campaign can be reported only after it took place")
     return None
 
 
@@ -65,7 +67,7 @@ def figures(campaign: Campaign) -> CampaignFigures:
     return CampaignFigures.trusted(
         campaign_id=campaign.campaign_id,
         institution=campaign.institution,
-        at=campaign.at,
-        reached=campaign.reached,
+        held_at=campaign.held_at,
+        people_reached=campaign.people_reached,
         withdrawn=campaign.withdrawn,
     )

@@ -1,6 +1,6 @@
-"""Requests for assessment data: asked, handed in, found wanting, as a table. Pure.
+"""Requests for appraisal data: asked, handed in, found wanting, as a table. Pure.
 
-Art. 46(5) names who conceals, omits or refuses assessment data. Invariant: data that come late are taken and count as late, and
+Art. 46(5) names who conceals, omits or refuses appraisal data. Invariant: data that come late are taken and count as late, and
 a finding stands until the body itself takes it back.
 """
 
@@ -21,27 +21,31 @@ _Step = RecordStep[DataMove, DataRequest]
 
 
 def _hand_in(step: _Step) -> Fields | Refusal:
-    if step.move.paper is None:
-        return Refusal("invalid-move", "submitted data require the number of their letter in 'paper'")
-    return {"state": S.HANDED_IN, "handed_in_at": step.record.handed_in_at or step.now, "handed_in_paper": step.move.paper}
+    if step.move.document_number is None:
+        return Refusal("invalid-command", "submitted data require the number of their letter in 'paper'")
+    return {
+        "state": S.SUBMITTED,
+        "submitted_at": step.record.submitted_at or step.now,
+        "submission_document_number": step.move.document_number,
+    }
 
 
 def _extend(step: _Step) -> Fields | Refusal:
     if step.move.due_at is None or step.move.due_at <= step.now:
-        return Refusal("invalid-move", "a new deadline must be in the future")
+        return Refusal("invalid-command", "a new deadline must be in the future")
     return {"due_at": step.move.due_at}
 
 
 def _find(step: _Step) -> Fields | Refusal:
     if step.move.finding is None:
-        return Refusal("invalid-move", "a finding must be concealed, omitted or refused")
-    if step.now < step.record.due_at and step.record.handed_in_at is None:
+        return Refusal("invalid-command", "a finding must be concealed, omitted or refused")
+    if step.now < step.record.due_at and step.record.submitted_at is None:
         return Refusal("not-due", f"the data are due at {step.record.due_at:%Y-%m-%dT%H:%M:%SZ}")
-    return {"state": S.FOUND, "finding": step.move.finding}
+    return {"state": S.FINDING_RECORDED, "finding": step.move.finding}
 
 
 def _clear(step: _Step) -> Fields | Refusal:
-    return {"state": S.HANDED_IN if step.record.handed_in_at else S.ASKED, "finding": None}
+    return {"state": S.SUBMITTED if step.record.submitted_at else S.REQUESTED, "finding": None}
 
 
 def _withdraw(step: _Step) -> Fields | Refusal:
@@ -51,16 +55,16 @@ def _withdraw(step: _Step) -> Fields | Refusal:
 _UNIT, _BODY = frozenset({ActorRole.UNIT}), frozenset({ActorRole.BODY})
 Row = Transition[DataRequest, _Step, Fields, None]
 _ROWS: dict[tuple[str, str], Row] = {
-    (S.ASKED, K.HAND_IN): Row((S.HANDED_IN,), _hand_in, _UNIT),
-    (S.ASKED, K.EXTEND): Row((S.ASKED,), _extend, _BODY),
-    (S.ASKED, K.FIND): Row((S.FOUND,), _find, _BODY),
-    (S.ASKED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
-    (S.HANDED_IN, K.HAND_IN): Row((S.HANDED_IN,), _hand_in, _UNIT),
-    (S.HANDED_IN, K.FIND): Row((S.FOUND,), _find, _BODY),
-    (S.HANDED_IN, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
-    (S.FOUND, K.FIND): Row((S.FOUND,), _find, _BODY),
-    (S.FOUND, K.CLEAR): Row((S.ASKED, S.HANDED_IN), _clear, _BODY),
-    (S.FOUND, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
+    (S.REQUESTED, K.SUBMIT): Row((S.SUBMITTED,), _hand_in, _UNIT),
+    (S.REQUESTED, K.EXTEND): Row((S.REQUESTED,), _extend, _BODY),
+    (S.REQUESTED, K.RECORD_FINDING): Row((S.FINDING_RECORDED,), _find, _BODY),
+    (S.REQUESTED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
+    (S.SUBMITTED, K.SUBMIT): Row((S.SUBMITTED,), _hand_in, _UNIT),
+    (S.SUBMITTED, K.RECORD_FINDING): Row((S.FINDING_RECORDED,), _find, _BODY),
+    (S.SUBMITTED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
+    (S.FINDING_RECORDED, K.RECORD_FINDING): Row((S.FINDING_RECORDED,), _find, _BODY),
+    (S.FINDING_RECORDED, K.CLEAR_FINDING): Row((S.REQUESTED, S.SUBMITTED), _clear, _BODY),
+    (S.FINDING_RECORDED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
 }
 TABLE = Table("data request", _ROWS)
 """No transition leads out of WITHDRAWN. A second submission replaces the paper and keeps the time of the first."""
@@ -74,21 +78,21 @@ def decide(*, move: DataMove, record: DataRequest | None, now: datetime) -> Reco
 
 
 def _open_request(move: DataMove, now: datetime) -> RecordChange[DataRequest]:
-    if move.kind is not K.ASK:
+    if move.kind is not K.REQUEST:
         return refuse("not-found", f"there is no data request {move.request_id}")
-    if move.unit is None or move.paper is None or move.due_at is None or move.due_at <= now:
-        return refuse("invalid-move", "a data request requires unit, paper, and a future deadline")
+    if move.unit is None or move.document_number is None or move.due_at is None or move.due_at <= now:
+        return refuse("invalid-command", "a data request requires unit, paper, and a future deadline")
     made = DataRequest.trusted(
         request_id=move.request_id,
         body=move.party,
         unit=move.unit,
-        state=S.ASKED,
+        state=S.REQUESTED,
         revision=1,
-        asked_at=now,
+        requested_at=now,
         changed_at=now,
         due_at=move.due_at,
-        paper=move.paper,
-        applied=(move.move_id,),
+        document_number=move.document_number,
+        applied=(move.action_id,),
     )
     return RecordChange(made)
 
@@ -99,7 +103,7 @@ def figures(request: DataRequest) -> DataFigures:
         request_id=request.request_id,
         unit=request.unit,
         due_at=request.due_at,
-        handed_in_at=request.handed_in_at,
+        submitted_at=request.submitted_at,
         finding=request.finding,
         withdrawn=request.state is S.WITHDRAWN,
     )

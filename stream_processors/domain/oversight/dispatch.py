@@ -14,7 +14,7 @@ from schemas.cases.case import ActionOutcome
 from schemas.oversight.appraisals import Supervision, SupervisionMove, SupervisionMoveKind, SupervisionState
 from schemas.oversight.oversight import OversightAction, OversightChange, Record
 from schemas.scorecards import Figures
-from stream_processors.domain.oversight import appraisal as assessment
+from stream_processors.domain.oversight import appraisal as appraisal
 from stream_processors.domain.oversight import campaign, data_request, supervision
 from stream_processors.domain.oversight.revisions import RecordChange, Signer
 from stream_processors.domain.scorecards import difference
@@ -40,7 +40,7 @@ def _decide_supervision(
 
 def _let_fall_due(record: Supervision, now: datetime) -> Supervision:
     due = SupervisionMove.trusted(
-        move_id=f"due-{record.answer_by:%Y%m%dT%H%M%SZ}",
+        action_id=f"due-{record.answer_by:%Y%m%dT%H%M%SZ}",
         kind=SupervisionMoveKind.FALL_DUE,
         supervision_id=record.supervision_id,
         party=KEEPER,
@@ -55,8 +55,8 @@ def overdue(record: Supervision, now: datetime) -> bool:
 
 _NOTHING = Figures.trusted()
 _DECIDERS = {
-    "assessment": _RecordDecider(
-        lambda move, record, now, signer: assessment.decide(move=move, record=record, now=now, signer=signer),
+    "appraisal": _RecordDecider(
+        lambda move, record, now, signer: appraisal.decide(move=move, record=record, now=now, signer=signer),
         lambda record: _NOTHING,
     ),
     "supervision": _RecordDecider(_decide_supervision, lambda record: _NOTHING),
@@ -76,13 +76,13 @@ def decide(
 ) -> OversightChange:
     """What becomes of the request. `record` is what it is about, None when there is none yet."""
     part = _DECIDERS[action.part]
-    head: dict[str, Any] = {"action_id": action.move.move_id, "about": action.about, "at": now, "actor": actor}
+    head: dict[str, Any] = {"action_id": action.move.action_id, "about": action.about, "at": now, "actor": actor}
     change = part.decide(action.move, record, now, signer)
     revision = record.revision if record is not None else None
     if change.echo:
-        return OversightChange.trusted(**head, outcome=ActionOutcome.ECHO, revision=revision)
+        return OversightChange.trusted(**head, outcome=ActionOutcome.REDELIVERY, revision=revision)
     if change.refusal is not None:
-        refused = {"why": change.refusal.why, "problem": change.refusal.problem, "revision": revision}
+        refused = {"detail": change.refusal.why, "problem": change.refusal.problem, "revision": revision}
         return OversightChange.trusted(**head, outcome=ActionOutcome.REFUSED, **refused)
     after: Any = change.record
     was = _NOTHING if record is None else part.figures(record)
@@ -90,7 +90,7 @@ def decide(
         **head,
         outcome=ActionOutcome.APPLIED,
         revision=after.revision,
-        counted=difference(was, part.figures(after)),
+        figure_changes=difference(was, part.figures(after)),
         **{action.part: after},
     )
 
@@ -98,5 +98,11 @@ def decide(
 def unreadable(why: str, now: datetime) -> OversightChange:
     """The change of a record that is none: nothing."""
     return OversightChange.trusted(
-        action_id=None, about=None, outcome=ActionOutcome.REFUSED, at=now, actor="unknown", why=why, problem="unreadable"
+        action_id=None,
+        about=None,
+        outcome=ActionOutcome.REFUSED,
+        at=now,
+        actor="unknown",
+        detail=why,
+        problem="action-unreadable",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from schemas.oversight.appraisals import Assessment, AssessmentMove, Supervision, SupervisionMove
+from schemas.oversight.appraisals import Appraisal, AppraisalMove, Supervision, SupervisionMove
 from schemas.oversight.oversight import DataMove, DataRequest
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.state_machine import ActorRole, Table
@@ -26,8 +26,8 @@ class Signer(Protocol):
     def sign(self, payload: bytes) -> str: ...
 
 
-MoveT = TypeVar("MoveT", bound=AssessmentMove | SupervisionMove | DataMove)
-RecordT = TypeVar("RecordT", bound=Assessment | Supervision | DataRequest)
+MoveT = TypeVar("MoveT", bound=AppraisalMove | SupervisionMove | DataMove)
+RecordT = TypeVar("RecordT", bound=Appraisal | Supervision | DataRequest)
 AnyRecordT = TypeVar("AnyRecordT")
 Fields = dict[str, Any]
 """The fields of a record that an effect changes."""
@@ -63,7 +63,7 @@ def apply_move(
     """The record after the move. `parties`: who is what to the record (None: anybody is); `final`: why a record that has ended
     refuses every move."""
     move, record = step.move, step.record
-    if move.move_id in record.applied:
+    if move.action_id in record.applied:
         return RecordChange(echo=True)
     if final is not None:
         return RecordChange(refusal=final)
@@ -78,7 +78,7 @@ def apply_move(
     outcome = table.apply(record.state, move.kind, step, thing=record, roles=roles)
     if isinstance(outcome, Refusal):
         return RecordChange(refusal=outcome)
-    applied = (*record.applied[1 - APPLIED_KEPT :], move.move_id)
+    applied = (*record.applied[1 - APPLIED_KEPT :], move.action_id)
     changes = {**outcome, "revision": record.revision + 1, "changed_at": step.now, "applied": applied}
     after: Any = record.model_copy(update=changes)
     return RecordChange(after)

@@ -20,23 +20,23 @@ _Step = RecordStep[SupervisionMove, Supervision]
 
 
 def _answer(step: _Step) -> Fields | Refusal:
-    if step.move.paper is None:
-        return Refusal("invalid-move", "an answer requires the number of its letter in 'paper'")
+    if step.move.document_number is None:
+        return Refusal("invalid-command", "an answer requires the number of its letter in 'paper'")
     late = step.record.late or step.now > step.record.answer_by
-    return {"state": S.ANSWERED, "answered_at": step.now, "answer_paper": step.move.paper, "late": late}
+    return {"state": S.ANSWERED, "answered_at": step.now, "answer_document_number": step.move.document_number, "late": late}
 
 
 def _fall_due(step: _Step) -> Fields | Refusal:
     if step.now < step.record.answer_by:
         return Refusal("not-due", f"the answer is due at {step.record.answer_by:%Y-%m-%dT%H:%M:%SZ}")
-    return {"state": S.OVERDUE, "missed": step.record.missed + 1}
+    return {"state": S.OVERDUE, "missed_deadlines": step.record.missed_deadlines + 1}
 
 
 def _later(step: _Step) -> Fields | Refusal:
     if step.move.answer_by is None or step.move.answer_by <= step.now:
-        return Refusal("invalid-move", "a new deadline must be in the future")
-    returned = step.record.returned + (step.move.kind is K.RETURN)
-    return {"state": S.ISSUED, "answer_by": step.move.answer_by, "returned": returned}
+        return Refusal("invalid-command", "a new deadline must be in the future")
+    returned = step.record.return_count + (step.move.kind is K.RETURN)
+    return {"state": S.ISSUED, "answer_by": step.move.answer_by, "return_count": returned}
 
 
 def _accept(step: _Step) -> Fields | Refusal:
@@ -76,22 +76,22 @@ def decide(*, move: SupervisionMove, record: Supervision | None, now: datetime) 
 def _issue(move: SupervisionMove, now: datetime) -> RecordChange[Supervision]:
     if move.kind is not K.ISSUE:
         return refuse("not-found", f"there is no supervision action {move.supervision_id}")
-    if move.unit is None or move.measure is None or move.why is None or move.paper is None:
-        return refuse("invalid-move", "a supervision action requires unit, kind, reason and paper")
+    if move.unit is None or move.supervision_kind is None or move.reason is None or move.document_number is None:
+        return refuse("invalid-command", "a supervision action requires unit, kind, reason and paper")
     if move.answer_by is None or move.answer_by <= now:
-        return refuse("invalid-move", "a supervision action requires a deadline in the future")
+        return refuse("invalid-command", "a supervision action requires a deadline in the future")
     made = Supervision.trusted(
         supervision_id=move.supervision_id,
         body=move.party,
         unit=move.unit,
-        kind=move.measure,
-        why=move.why,
+        kind=move.supervision_kind,
+        reason=move.reason,
         state=S.ISSUED,
         revision=1,
         issued_at=now,
         changed_at=now,
         answer_by=move.answer_by,
-        paper=move.paper,
-        applied=(move.move_id,),
+        document_number=move.document_number,
+        applied=(move.action_id,),
     )
     return RecordChange(made)

@@ -111,14 +111,14 @@ def _row(party: str, draft: _Draft, layout: Layout, times: dict[str, Percentiles
         part, total = draft.counts.get(ratio.part), draft.counts.get(ratio.whole)
         if part is not None and total:
             permille[ratio.name] = 1000 * part // total
-    return CardRow.trusted(party=party, counts=draft.counts, hidden=tuple(draft.hidden), permille=permille, times=times)
+    return CardRow.trusted(party=party, counts=draft.counts, suppressed=tuple(draft.hidden), permille=permille, durations=times)
 
 
 def value(row: CardRow, figure: str) -> int | None:
     """Of a count, a ratio (per mille) or a time (`time_report.p90`, seconds). None: no data, or not shown."""
     name, _, percent = figure.partition(".")
     if percent:
-        times = row.times.get(name)
+        times = row.durations.get(name)
         return None if times is None else {"p50": times.p50_s, "p90": times.p90_s, "p99": times.p99_s}[percent]
     return row.counts.get(name, row.permille.get(name))
 
@@ -130,5 +130,5 @@ def ranking(shown: Scorecard, figure: str, *, highest_first: bool = True) -> tup
     places: list[Rank] = []
     for number, (n, party) in enumerate(ranked, 1):
         same = bool(places) and places[-1].value == n
-        places.append(Rank.trusted(place=places[-1].place if same else number, party=party, value=n))
+        places.append(Rank.trusted(rank=places[-1].rank if same else number, party=party, value=n))
     return tuple(places)

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from schemas.cases.case import CaseStatus
-from schemas.deadlines import ClockState
-from schemas.scorecards import CaseCore, ClockFigures, CountedFigures, Figures, MeasureFigures, OrderFigures
+from schemas.deadlines import DeadlineState
+from schemas.scorecards import CaseCore, CountedFigures, DeadlineFigures, Figures, MeasureFigures, OrderFigures
 
 UNIT_DUTIES = {
     "acknowledge": "acknowledge",
@@ -26,7 +26,7 @@ INSTITUTION_DUTIES = {"report": "report", "warn": "warn", "block": "block", "sus
 """Deadlines that the institution they concern owes. Other deadlines (how long a stop holds) are nobody's duty."""
 
 
-class ClockLike(Protocol):
+class DeadlineLike(Protocol):
     """`state`: open, fired, stopped (done, in time or late), cancelled. `about`: the institution, for a duty of institutions."""
 
     @property
@@ -84,7 +84,7 @@ class MeasureLike(Protocol):
     @property
     def kind(self) -> str: ...
     @property
-    def at(self) -> datetime: ...
+    def recorded_at(self) -> datetime: ...
     @property
     def amount_minor(self) -> int | None: ...
     @property
@@ -107,7 +107,7 @@ class CaseLike(Protocol):
     @property
     def institutions(self) -> tuple[str, ...]: ...
     @property
-    def clocks(self) -> Sequence[ClockLike]: ...
+    def deadlines(self) -> Sequence[DeadlineLike]: ...
     @property
     def orders(self) -> Sequence[OrderLike]: ...
     @property
@@ -126,11 +126,11 @@ def counted(before: CaseLike | None, after: CaseLike, elsewhere: Sequence[Measur
 
 
 def difference(was: Figures, now: Figures) -> CountedFigures | None:
-    """The parts of `now` that are not as they were. Campaigns and assessment data come here directly."""
+    """The parts of `now` that are not as they were. Campaigns and appraisal data come here directly."""
     old: dict[str, Any] = {}
     new: dict[str, Any] = {}
-    if was.core != now.core:
-        old["core"], new["core"] = was.core, now.core
+    if was.case != now.case:
+        old["case"], new["case"] = was.case, now.case
     for name, key in _KEYS.items():
         previous = {key(part): part for part in getattr(was, name)}
         items = [_at_most(previous.get(key(part)), part) for part in getattr(now, name)]
@@ -142,7 +142,7 @@ def difference(was: Figures, now: Figures) -> CountedFigures | None:
 
 
 _KEYS: dict[str, Callable[[Any], Any]] = {
-    "clocks": lambda clock: (clock.name, clock.run),
+    "deadlines": lambda clock: (clock.name, clock.run),
     "orders": lambda order: order.order_id,
     "measures": lambda measure: measure.measure_id,
     "campaigns": lambda campaign: campaign.campaign_id,
@@ -160,8 +160,8 @@ def _at_most(was: Any, now: Any) -> Any:
 def figures_of(case: CaseLike) -> Figures:
     """Everything of a case that counts."""
     return Figures.trusted(
-        core=_core(case),
-        clocks=tuple(figures for clock in case.clocks if (figures := _clock(clock, case)) is not None),
+        case=_core(case),
+        deadlines=tuple(figures for clock in case.deadlines if (figures := _clock(clock, case)) is not None),
         orders=tuple(_copied(OrderFigures, order) for order in case.orders),
         measures=tuple(_copied(MeasureFigures, measure) for measure in case.measures),
     )
@@ -180,7 +180,7 @@ def _core(case: CaseLike) -> CaseCore:
     )
 
 
-def _clock(clock: ClockLike, case: CaseLike) -> ClockFigures | None:
+def _clock(clock: DeadlineLike, case: CaseLike) -> DeadlineFigures | None:
     if clock.name in UNIT_DUTIES:
         # A case that changes its unit takes running clocks along, unless the clock says whose it is.
         party = getattr(clock, "unit", None) or case.queue
@@ -188,11 +188,11 @@ def _clock(clock: ClockLike, case: CaseLike) -> ClockFigures | None:
         party = clock.about
     else:
         return None
-    return ClockFigures.trusted(
+    return DeadlineFigures.trusted(
         name=clock.name,
         run=clock.run,
         party=party,
-        state=ClockState.FIRED if _missed_for_good(clock, case) else str(clock.state),
+        state=DeadlineState.FIRED if _missed_for_good(clock, case) else str(clock.state),
         started_at=clock.started_at,
         due_at=clock.due_at,
         stopped_at=clock.stopped_at,
@@ -200,10 +200,10 @@ def _clock(clock: ClockLike, case: CaseLike) -> ClockFigures | None:
     )
 
 
-def _missed_for_good(clock: ClockLike, case: CaseLike) -> bool:
+def _missed_for_good(clock: DeadlineLike, case: CaseLike) -> bool:
     """Called off after it had been missed. That the case went to another unit or into another case does not undo the miss, nor
     that whose it was is not in it any more (marked late); that it was a false alarm, or is empty, does."""
-    if clock.state != ClockState.CANCELLED or clock.fired_at is None or case.status == CaseStatus.RETRACTED:
+    if clock.state != DeadlineState.CANCELLED or clock.fired_at is None or case.status == CaseStatus.RETRACTED:
         return False
     return clock.late is True or clock.name in UNIT_DUTIES or case.status == CaseStatus.MERGED
 

@@ -18,9 +18,9 @@ from schemas.scorecards import (
     CampaignFigures,
     CardKind,
     CaseCore,
-    ClockFigures,
     CountedFigures,
     DataFigures,
+    DeadlineFigures,
     FigureCell,
     Figures,
     MeasureFigures,
@@ -42,7 +42,7 @@ class Carries(Protocol):
     """A `CaseChange` that carries what it changed of the figures; None: nothing, as in every echo and refusal."""
 
     @property
-    def counted(self) -> CountedFigures | None: ...
+    def figure_changes(self) -> CountedFigures | None: ...
 
 
 class Leaf(NamedTuple):
@@ -59,7 +59,7 @@ def contributions(fact: AssessedSignal | CountedFigures | Carries) -> list[Add]:
     """Nothing twice: a cell stands once, and one whose sum does not change not at all."""
     if isinstance(fact, AssessedSignal):
         return _adds(signal_leaves(fact))
-    change = fact if isinstance(fact, CountedFigures) else fact.counted
+    change = fact if isinstance(fact, CountedFigures) else fact.figure_changes
     return _adds(change_leaves(change)) if change is not None else []
 
 
@@ -93,8 +93,8 @@ def _time(kind: CardKind, party: str, at: datetime, time: str, took: timedelta, 
 
 
 _RECEIVED = {
-    AssessOutcome.REPEAT: "reports_repeated",
-    AssessOutcome.RESEND: "reports_repeated",
+    AssessOutcome.DUPLICATE_REFERENCE: "reports_repeated",
+    AssessOutcome.DUPLICATE_CONTENT: "reports_repeated",
     AssessOutcome.CONFLICT: "reports_faulty",
     AssessOutcome.REFUSED: "reports_faulty",
 }
@@ -103,7 +103,7 @@ _RECEIVED = {
 def signal_leaves(fact: AssessedSignal) -> Iterator[Leaf]:
     """Of a signal or a retraction, or of a view of one (state/record_views.py). A tip counts for nobody: the public is no
     institution (Art. 48)."""
-    for withdrawn in fact.undone:
+    for withdrawn in fact.retracted_contributions:
         yield from _undone(withdrawn, fact)
     party = fact.institution
     if party is None or party == PUBLIC or fact.trust == "low":
@@ -129,8 +129,8 @@ def _undone(withdrawn: Contribution, fact: AssessedSignal) -> Iterator[Leaf]:
     if withdrawn.trust == "low" or withdrawn.institution == PUBLIC:
         return
     if withdrawn.accepted_at is not None:
-        yield from _report(withdrawn.institution, withdrawn.kind, withdrawn.accepted_at, withdrawn.noticed_at, -1)
-    if fact.below == FOREVER:
+        yield from _report(withdrawn.institution, withdrawn.kind, withdrawn.accepted_at, withdrawn.known_at, -1)
+    if fact.below_version == FOREVER:
         yield Leaf(INSTITUTION, withdrawn.institution, withdrawn.accepted_at or fact.accepted_at, "reports_withdrawn")
 
 
@@ -142,8 +142,8 @@ def change_leaves(change: CountedFigures) -> Iterator[Leaf]:
 
 
 def _leaves(figures: Figures) -> Iterator[Leaf]:
-    if figures.core is not None:
-        yield from _core(figures.core)
+    if figures.case is not None:
+        yield from _core(figures.case)
     for name, leaves in _PARTS:
         for part in getattr(figures, name):
             yield from leaves(part)
@@ -164,7 +164,7 @@ def _core(core: CaseCore) -> Iterator[Leaf]:
         yield Leaf(INSTITUTION, institution, core.disposed_at, how)
 
 
-def _clock(clock: ClockFigures) -> Iterator[Leaf]:
+def _clock(clock: DeadlineFigures) -> Iterator[Leaf]:
     kind = UNIT if clock.name in UNIT_DUTIES else INSTITUTION
     duty = UNIT_DUTIES.get(clock.name) or INSTITUTION_DUTIES[clock.name]
     if clock.state == "fired":
@@ -232,26 +232,28 @@ def _money(party: str, at: datetime, count: str, money: str, minor: int | None, 
 
 def _measure(measure: MeasureFigures) -> Iterator[Leaf]:
     if measure.kind == "warned":
-        yield Leaf(INSTITUTION, measure.institution, measure.at, "warnings")
+        yield Leaf(INSTITUTION, measure.institution, measure.recorded_at, "warnings")
     elif measure.kind == "blocked":
-        yield from _money(measure.institution, measure.at, "blocks", "blocked_minor", measure.amount_minor, measure.currency)
+        yield from _money(
+            measure.institution, measure.recorded_at, "blocks", "blocked_minor", measure.amount_minor, measure.currency
+        )
 
 
 def _campaign(campaign: CampaignFigures) -> Iterator[Leaf]:
     if not campaign.withdrawn:
-        yield Leaf(INSTITUTION, campaign.institution, campaign.at, "campaigns")
-        yield Leaf(INSTITUTION, campaign.institution, campaign.at, "campaign_reached", campaign.reached)
+        yield Leaf(INSTITUTION, campaign.institution, campaign.held_at, "campaigns")
+        yield Leaf(INSTITUTION, campaign.institution, campaign.held_at, "campaign_reached", campaign.people_reached)
 
 
 def _data(data: DataFigures) -> Iterator[Leaf]:
     if not data.withdrawn:
-        handed_in = data.handed_in_at
+        handed_in = data.submitted_at
         how = "open" if handed_in is None else "late" if handed_in > data.due_at else "in_time"
         yield Leaf(UNIT, data.unit, data.due_at, f"data_{data.finding or how}")
 
 
 _PARTS: tuple[tuple[str, Callable[[Any], Iterator[Leaf]]], ...] = (
-    ("clocks", _clock),
+    ("deadlines", _clock),
     ("orders", _order),
     ("measures", _measure),
     ("campaigns", _campaign),

@@ -73,7 +73,7 @@ def _formula(text: str) -> bool:
 
 def _cells(kind: CardKind, row: CardRow) -> Iterator[str]:
     layout = LAYOUTS[kind]
-    hidden = set(row.hidden)
+    hidden = set(row.suppressed)
     of = {family.name: family.figures for family in layout.families}
     for family in layout.families:
         for figure in family.figures:
@@ -106,7 +106,7 @@ def samples(card: Scorecard, most_parties: int) -> list[Sample]:
         for figure, n in row.counts.items():
             metric = MONEY if figure in money else RECORDS
             gauges.append(Sample(metric[card.kind], (party, ("figure", figure)), n))
-        for time in row.times:
+        for time in row.durations:
             for percent, share in _SHARES.items():
                 seconds = value(row, f"{time}.{percent}") or 0
                 gauges.append(Sample(SECONDS[card.kind], (party, ("figure", time), ("percentile", share)), seconds))

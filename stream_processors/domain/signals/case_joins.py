@@ -22,7 +22,7 @@ def joins(fact: AssessedSignal) -> list[Action]:
             kind=ActionKind.JOIN,
             queue=route.queue,
             signal=signal,
-            linked=tuple(other.case_id for other in fact.routes if other.case_id != route.case_id),
+            linked_case_ids=tuple(other.case_id for other in fact.routes if other.case_id != route.case_id),
         )
         for route in fact.routes
     ]

@@ -34,15 +34,15 @@ def decide(
     own, _ = trust.weigh(signal, sender_points(reasons), (), policy)
     points, reasons = trust.weigh(signal, points, reasons, policy)
     routed_by = own if is_lead(signal.kind) else points
-    now_ms, keep = instant_ms(now), policy.keep
+    now_ms, keep = instant_ms(now), policy.retention
     latest = latest_ms(signal, now_ms)
     return AssessedSignal.trusted(
         outcome=outcome,
         emitted=emitted,
         accepted_at=now,
         signal_id=signal.signal_id,
-        of=of,
-        why=_WHY.get(outcome),
+        duplicate_of=of,
+        detail=_WHY.get(outcome),
         institution=signal.institution,
         reference_sealed=signal.reference_sealed,
         kind=signal.kind,
@@ -79,4 +79,6 @@ def decide(
 
 def refuse(why: str, *, policy: Policy, now: datetime, emitted: int) -> AssessedSignal:
     """The fact of a source record that cannot be read. It goes to the dead letters too."""
-    return AssessedSignal.trusted(outcome=AssessOutcome.REFUSED, emitted=emitted, accepted_at=now, why=why, policy=policy.label)
+    return AssessedSignal.trusted(
+        outcome=AssessOutcome.REFUSED, emitted=emitted, accepted_at=now, detail=why, policy=policy.label
+    )

@@ -22,10 +22,10 @@ def classify(signal: SubmittedSignal, *, observed: Observed, source: str) -> tup
     """The outcome and the signal that this one repeats, if any."""
     if not holds_claim(observed.claimed_by, source):
         same_body = observed.claimed_body == signal.body_id
-        return (AssessOutcome.REPEAT if same_body else AssessOutcome.CONFLICT), signal.signal_id
+        return (AssessOutcome.DUPLICATE_REFERENCE if same_body else AssessOutcome.CONFLICT), signal.signal_id
     if signal.version < observed.floor:
         return AssessOutcome.RETRACTED, None
     holder = (observed.content_of or signal.signal_id).partition("/")[0]
     if holder != signal.signal_id:
-        return AssessOutcome.RESEND, holder
+        return AssessOutcome.DUPLICATE_CONTENT, holder
     return AssessOutcome.ASSESSED, None

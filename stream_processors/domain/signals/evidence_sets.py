@@ -110,14 +110,14 @@ def flows(signal: Traced) -> Iterator[Flow]:
     event = signal.event
     if low(signal) or event is None or event.type != "transfer" or event.amount_minor is None:
         return
-    if any(subject.unmatched is not None for subject in signal.subjects if subject.part is not None):
+    if any(subject.unmatched is not None for subject in signal.subjects if subject.event_role is not None):
         return
     at_ms, currency = instant_ms(event.at), event.currency or ""
     who = f"{crc32(_require_value(signal.institution).encode()):08x}"
     for subject in sighted(signal):
-        if subject.part not in ("payer", "payee"):
+        if subject.event_role not in ("payer", "payee"):
             continue
-        way, end = ("o", event.payee) if subject.part == "payer" else ("i", event.payer)
+        way, end = ("o", event.payee) if subject.event_role == "payer" else ("i", event.payer)
         other = end_of(end or "")
         member = f"{way}{other}{who}{_narrow(_require_value(signal.content_id))}{event.amount_minor}{currency}"
         yield Flow(match_name(subject.token, signal.kind), way, other, who, at_ms, event.amount_minor, currency, member)

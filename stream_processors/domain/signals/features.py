@@ -11,11 +11,10 @@ from typing import NamedTuple
 class Features(NamedTuple):
     """Over the signal's suspects and victims that are no hubs, the worst of each, itself included.
 
-    `sightings`, `institutions`: of one suspect in the window; `confirmed`: confirmed cases of one suspect;
-    `victim_events`: earlier events of one victim; `contact_gap_s`: from a call or message to a victim to the payment;
-    `same_pair`, `fan_in`, `fan_out`: transfers between its two ends, payers of its payee, payees of its payer;
-    `held_s`: how long nearly the same money stayed before it went on; `age_s`: of the event when it was accepted.
-    None: there is no such thing.
+    `sightings`, `institutions`: of one suspect in the window; `confirmed`: confirmed cases of one suspect; `victim_events`:
+    earlier events of one victim; `contact_gap_s`: from a call or message to a victim to the payment; `same_pair`, `fan_in`,
+    `fan_out`: transfers between its two ends, payers of its payee, payees of its payer; `held_s`: how long nearly the same money
+    stayed before it went on; `age_s`: of the event when it was accepted. None: there is no such thing.
     """
 
     sightings: int = 1

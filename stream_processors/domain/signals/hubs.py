@@ -96,7 +96,7 @@ def sightings(signal: _NamesSubjects) -> Iterator[tuple[str, str]]:
     beside_by_name: dict[str, str] = {}
     for subject in sighted(signal):
         is_site = subject.derived and first.kind == K.DOMAIN
-        counts = subject.part not in _ENDS and subject.kind not in natural and not is_site
+        counts = subject.event_role not in _ENDS and subject.kind not in natural and not is_site
         name = match_name(subject.token, signal.kind)
         neighbour = beside(subject.token, first.token) if counts else ""
         # A card and an account of one number are seen once.

@@ -23,7 +23,7 @@ from stream_processors.domain.signals.leads import match_name
 from stream_processors.domain.signals.routing import case_id
 from stream_processors.domain.signals.trust import sighted
 
-TAKEN_BACK = (AssessOutcome.RETRACTION, AssessOutcome.CORRECTION, AssessOutcome.UNDO)
+TAKEN_BACK = (AssessOutcome.RETRACTION, AssessOutcome.CORRECTION, AssessOutcome.REVERSAL)
 
 
 class Known(NamedTuple):
@@ -34,31 +34,24 @@ class Known(NamedTuple):
 
 
 def decide(
-    retraction: Retraction,
-    *,
-    known: Known,
-    held: frozenset[str],
-    partition: int,
-    policy: Policy,
-    now: datetime,
-    emitted: int,
+    retraction: Retraction, *, known: Known, held: frozenset[str], partition: int, policy: Policy, now: datetime, emitted: int
 ) -> AssessedSignal:
     """The fact of a retraction read in `partition`. `held` names the versions whose content another signal holds."""
     own = known.standings.get(partition, ())
-    undone = tuple(version.model_copy(update={"freed": version.name not in held}) for version in own)
-    outcome = AssessOutcome.RETRACTION if retraction.below == FOREVER else AssessOutcome.CORRECTION
+    undone = tuple(version.model_copy(update={"is_last_of_content": version.name not in held}) for version in own)
+    outcome = AssessOutcome.RETRACTION if retraction.below_version == FOREVER else AssessOutcome.CORRECTION
     return AssessedSignal.trusted(
-        outcome=AssessOutcome.UNDO if retraction.forwarded else outcome,
+        outcome=AssessOutcome.REVERSAL if retraction.forwarded else outcome,
         emitted=emitted,
         accepted_at=now,
         signal_id=retraction.signal_id,
         institution=retraction.institution,
-        below=retraction.below,
-        undone=undone,
-        forward=() if retraction.forwarded else tuple(sorted(known.partitions - {partition})),
+        below_version=retraction.below_version,
+        retracted_contributions=undone,
+        forward_partitions=() if retraction.forwarded else tuple(sorted(known.partitions - {partition})),
         policy=policy.label,
-        claims_until_ms=instant_ms(now) + policy.keep.claims_days * DAY_MS,
-        cases_until_ms=instant_ms(now) + policy.keep.cases_days * DAY_MS,
+        claims_until_ms=instant_ms(now) + policy.retention.claims_days * DAY_MS,
+        cases_until_ms=instant_ms(now) + policy.retention.cases_days * DAY_MS,
     )
 
 
@@ -81,7 +74,7 @@ def standing_of(fact: AssessedSignal) -> Contribution | None:
         **_left_of(fact),
         queues=tuple(route.queue for route in fact.routes),
         accepted_at=fact.accepted_at,
-        noticed_at=fact.detected_at or fact.occurred_at,
+        known_at=fact.detected_at or fact.occurred_at,
         case_key=None if key == primary else key,
     )
 
@@ -107,27 +100,29 @@ def _left_of(signal: AssessedSignal | SubmittedSignal) -> dict[str, Any]:
     traces = [("v", mark.token, mark.member) for mark in victims(signal)]
     traces += [("f", flow.token, flow.member) for flow in flows(signal)]
     names = (match_name(subject.token, signal.kind) for subject in sighted(signal))
-    return {"sighted": tuple(dict.fromkeys(names)), "traces": tuple(traces)}
+    return {"sighting_tokens": tuple(dict.fromkeys(names)), "traces": tuple(traces)}
 
 
 def corrects(fact: AssessedSignal) -> bool:
     """Whether the signal makes older versions of itself dead."""
-    return fact.version > 1 and fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND)
+    return fact.version > 1 and fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT)
 
 
 def replaced(fact: AssessedSignal) -> Retraction | None:
     """The retraction of the older versions that a correction asks for."""
     if not corrects(fact):
         return None
-    return Retraction.trusted(signal_id=fact.signal_id, institution=fact.institution, below=fact.version)
+    return Retraction.trusted(signal_id=fact.signal_id, institution=fact.institution, below_version=fact.version)
 
 
 def forwards(fact: AssessedSignal) -> Iterable[tuple[int, Retraction]]:
     """The same retraction for every other partition where a version stands."""
-    for partition in fact.forward:
+    for partition in fact.forward_partitions:
         yield (
             partition,
-            Retraction.trusted(signal_id=fact.signal_id, institution=fact.institution, below=fact.below, forwarded=True),
+            Retraction.trusted(
+                signal_id=fact.signal_id, institution=fact.institution, below_version=fact.below_version, forwarded=True
+            ),
         )
 
 
@@ -139,8 +134,8 @@ def retracts(fact: AssessedSignal) -> list[Action]:
             case_id=case_id(queue, version.case_key or version.primary),
             kind=ActionKind.RETRACT,
             queue=queue,
-            withdrawn=version,
+            retracted_contribution=version,
         )
-        for version in fact.undone
+        for version in fact.retracted_contributions
         for queue in version.queues
     ]

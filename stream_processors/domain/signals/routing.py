@@ -30,12 +30,14 @@ def case_id(queue: str, key: str) -> str:
 
 def twin_id(case: Case) -> str:
     """The id of the case beside it about the same subject: of leads of organized crime, or of all else. It may not exist."""
-    opened_in = case.transfers[0].came_from if case.transfers else case.queue
-    return case_id(opened_in, match_name(case.primary.token, None if case.leads_only else SignalKind.ORGANIZED_CRIME))
+    opened_in = case.transfers[0].from_queue if case.transfers else case.queue
+    return case_id(opened_in, match_name(case.primary_subject.token, None if case.leads_only else SignalKind.ORGANIZED_CRIME))
 
 
 def _concerns(rule: RouteRule, region: str, kinds: Set[str]) -> bool:
-    return (not rule.touches or not kinds.isdisjoint(rule.touches)) and (not rule.regions or region in rule.regions)
+    return (not rule.indicator_kinds or not kinds.isdisjoint(rule.indicator_kinds)) and (
+        not rule.regions or region in rule.regions
+    )
 
 
 def routes(
@@ -52,7 +54,7 @@ def routes(
     by_queue: dict[str, Route] = {}
     for rule in policy.routes[signal.kind]:
         queue = queue_of(rule, signal.region, policy)
-        threshold = policy.case_from if rule.from_score is None else rule.from_score
+        threshold = policy.case_threshold if rule.from_score is None else rule.from_score
         reached = rule.always or points >= threshold or trust.opens(signal, rule, policy)
         if queue not in by_queue and (queue in queues or (reached and _concerns(rule, signal.region, kinds))):
             by_queue[queue] = Route.trusted(queue=queue, case_id=case_id(queue, key))

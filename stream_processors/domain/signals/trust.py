@@ -57,7 +57,7 @@ def weigh(signal: Trusted, points: int, reasons: tuple[Reason, ...], policy: Pol
     rule = policy.low_trust
     if not low(signal):
         return points, reasons
-    worth = min(rule.most, points * rule.percent // 100)
+    worth = min(rule.max_points, points * rule.percent // 100)
     if worth == points:
         return points, reasons
     return worth, (*reasons, Reason.trusted(rule="trust", points=worth - points, evidence={"trust": "low"}))

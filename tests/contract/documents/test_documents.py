@@ -69,7 +69,7 @@ def test_a_route_shows_its_bodies_and_answers(endpoint: Endpoint) -> None:
 def test_every_problem_is_documented_where_it_can_be_answered(slug: str) -> None:
     shown = HTTP["components"]["examples"].get(slug)
     # Of any route, and not to be expected:
-    everywhere = {"internal", "method-not-allowed", "headers-too-large", "head-stalled", "invalid-head"}
+    everywhere = {"internal", "method-not-allowed", "headers-too-large", "header-timeout", "invalid-head"}
     in_lines = {"line-too-long", "too-many-lines", "invalid-encoding"}  # in the answer to a line of a batch
     if slug in everywhere | in_lines:
         assert shown is None

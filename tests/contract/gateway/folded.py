@@ -129,7 +129,7 @@ class FoldedRedis:
 
     async def issued(self, *issued: Issued) -> None:
         for one in issued:
-            await self._fold(NOTIFICATIONS, one, one.notice.at)
+            await self._fold(NOTIFICATIONS, one, one.notification.at)
 
     async def marked(self, *marks: DeliveryMark) -> None:
         for one in marks:

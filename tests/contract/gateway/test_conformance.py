@@ -89,9 +89,9 @@ KNOWN = {
     "queue": "public-security-630202",
     "action_id": "act-known",
     "order_id": "ord-1-known",
-    "task_id": "task-1-known",
-    "objection_id": "obj-1-known",
-    "notice_id": "act-0/case-1/0",
+    "dissuasion_id": "dissuasion-1-known",
+    "appeal_id": "obj-1-known",
+    "notification_id": "act-0/case-1/0",
     "endpoint_id": "hook-known",
     "number": "7K3F-0Q2M-9XVA-41BD-ZP8T",
     "year": "2025",
@@ -99,19 +99,19 @@ KNOWN = {
     "campaign_id": "cam-1",
     "dispute_id": "d-0",
 }
-_HELD = ("renew", "release", "hand-over", "dispose", "split", "reopen", "close", "orders", "tasks", "objections")
+_HELD = ("renew", "release", "hand-over", "dispose", "split", "reopen", "close", "orders", "dissuasions", "appeals")
 ALLOWED = {f"POST /v1/cases/{{case_id}}/{move}": {200, 202, 409} for move in _HELD}
 _OF_ORDERS = ("answers", "approve", "reject", "withdraw", "renew")
 ALLOWED |= {f"POST /v1/orders/{{order_id}}/{move}": {200, 202, 409} for move in _OF_ORDERS}
-ALLOWED |= {f"POST /v1/tasks/{{task_id}}/{move}": {200, 202, 409, 422} for move in ("give-back", "give-up", "tries")}
+ALLOWED |= {f"POST /v1/dissuasions/{{dissuasion_id}}/{move}": {200, 202, 409, 422} for move in ("give-back", "give-up", "tries")}
 _DECIDED = ("uphold", "reject", "release", "confirm")
-ALLOWED |= {f"POST /v1/cases/{{case_id}}/objections/{{objection_id}}/{move}": {403, 409} for move in _DECIDED}
+ALLOWED |= {f"POST /v1/cases/{{case_id}}/appeals/{{appeal_id}}/{move}": {403, 409} for move in _DECIDED}
 ALLOWED["POST /v1/cases/{case_id}/merge"] = ALLOWED["POST /v1/cases/{case_id}/refund"] = {404}  # of no case of his
 ALLOWED["POST /v1/cases/{case_id}/measures"] = ALLOWED["POST /v1/signals/{signal_id}/measures"] = {200, 202, 409, 422}
 _NOT_OF_AN_OPEN_YEAR = ("open", "disputes", "disputes/{dispute_id}/decide", "lock")
-ALLOWED |= {f"POST /v1/assessments/{{year}}/{move}": {409} for move in _NOT_OF_AN_OPEN_YEAR}
+ALLOWED |= {f"POST /v1/appraisals/{{year}}/{move}": {409} for move in _NOT_OF_AN_OPEN_YEAR}
 ALLOWED |= {f"POST /v1/supervisions/{{record_id}}/{move}": {409} for move in ("return", "accept")}
-ALLOWED |= {f"POST /v1/data-requests/{{record_id}}/{move}": {409} for move in ("find", "clear")}
+ALLOWED |= {f"POST /v1/data-requests/{{record_id}}/{move}": {409} for move in ("record-finding", "clear-finding")}
 ALLOWED["POST /v1/cases/{case_id}/orders"] |= {404}
 ALLOWED["POST /v1/signals/{signal_id}/correction"] = {404}
 ALLOWED["POST /v1/webhooks"] = {201}
@@ -157,15 +157,15 @@ def ports(home: Path) -> Ports:
         institution="bank-001",
         cases=("case-1",),
     )
-    views.issue(Issued(notice=notice(0)), Issued(notice=notice(1)))
+    views.issue(Issued(notification=notice(0)), Issued(notification=notice(1)))
     for request in (step("issue"), ask(request_id="sup-1"), campaign(), move("open", "coordination-630200")):
         _, value = oversight_record(request)
         views.apply(APPRAISAL_COMMANDS, KeyedEntry(b"", value))
     fresh = GatewaySettings(home=home, profile="fuzz", jwks=None, outcome_wait_s=0, inbox_wait_most_s=0)
     made, _ = endpoint("hook-known")
     views.register(registered(made))
-    views.issue(Issued(notice=notice(7, at=T0)))
-    parked = mark("parked", 7, at=T0, way="webhook", endpoint="hook-known")
+    views.issue(Issued(notification=notice(7, at=T0)))
+    parked = mark("parked", 7, at=T0, channel="webhook", endpoint_id="hook-known")
     views.mark(parked)
     ports = {"log": log, "memory": memory, "views": views, "lag": Lag(), "rates": FakeRates(), "resolve": FakeNames()}
     built = wiring.services(fresh, keyring=keyring, **ports)
@@ -246,7 +246,7 @@ TROUBLES: dict[str, Callable[[FakeLog, MemoryIdempotency, FakeViews], None]] = {
     "the log is away": lambda log, memory, views: setattr(log, "away", True),
     "appended, but not acknowledged": lambda log, memory, views: setattr(log, "uncertain", True),
     "the memory is away": lambda log, memory, views: setattr(memory, "away", True),
-    "the views are being rebuilt": lambda log, memory, views: setattr(views, "rebuilding", True),
+    "the views are being rebuilt": lambda log, memory, views: setattr(views, "views-rebuilding", True),
     "the views are away": lambda log, memory, views: setattr(views, "_here", _away),
 }
 

@@ -19,15 +19,15 @@ END = 1 << 52
 
 
 def issue(n: int, recipient: str = "bank-001", second: int = 0) -> Issued:
-    return Issued(notice=notice(n, recipient, NOW + timedelta(seconds=second)))
+    return Issued(notification=notice(n, recipient, NOW + timedelta(seconds=second)))
 
 
 def said(state: str, n: int = 0, second: int = 0, **over: Any) -> DeliveryMark:
-    return mark(state, n, at=NOW + timedelta(seconds=second), **{"noticed_at": NOW, **over})
+    return mark(state, n, at=NOW + timedelta(seconds=second), **{"notified_at": NOW, **over})
 
 
 def ids(entries: list[Entry]) -> list[str]:
-    return [one.issued.notice.notice_id for one in entries]
+    return [one.issued.notification.notification_id for one in entries]
 
 
 def named(*numbers: int) -> list[str]:
@@ -62,7 +62,7 @@ async def test_a_notice_that_comes_twice_keeps_its_first_place(folded: Folded, v
 
 async def test_what_is_not_received_is_told_up_to_a_place_with_it(folded: Folded, views: Views):
     await folded.issued(*(issue(n) for n in range(5)))
-    await folded.marked(said("received", 1), said("acknowledged", 2, way="api"), said("parked", 3, way="webhook"))
+    await folded.marked(said("received", 1), said("acknowledged", 2, channel="api"), said("parked", 3, channel="webhook"))
     assert ids(await views.unreceived("bank-001", upto=END, limit=9)) == named(0, 3, 4)
     assert ids(await views.unreceived("bank-001", upto=37, limit=9)) == named(0, 3)
     assert ids(await views.unreceived("bank-001", upto=36, limit=9)) == named(0)
@@ -100,24 +100,24 @@ async def _delivery(views: Views) -> Any:
 async def test_of_the_proofs_the_earliest_counts_and_of_the_others_the_latest(folded: Folded, views: Views):
     await folded.issued(issue(0))
     for s in (3, 9, 6):
-        await folded.marked(said("parked", second=s, way="webhook", attempt=s, detail=f"try {s}"))
-        await folded.marked(said("replayed", second=s - 1, way="api"))
+        await folded.marked(said("parked", second=s, channel="webhook", attempt=s, detail=f"try {s}"))
+        await folded.marked(said("redelivered", second=s - 1, channel="api"))
     told = await _delivery(views)
     assert (told.state, told.parked.at, told.parked.attempt, told.detail) == ("parked", NOW + timedelta(seconds=9), 9, "try 9")
-    assert told.replayed == (NOW + timedelta(seconds=8), "api", 1)
-    await folded.marked(said("replayed", second=12, way="api"), said("sent", second=13))
-    assert (await _delivery(views)).state == "replayed"
-    await folded.marked(*(said("received", second=s, way=way) for s, way in ((30, "poll"), (20, "stream"), (25, "webhook"))))
+    assert told.redelivered == (NOW + timedelta(seconds=8), "api", 1)
+    await folded.marked(said("redelivered", second=12, channel="api"), said("sent", second=13))
+    assert (await _delivery(views)).state == "redelivered"
+    await folded.marked(*(said("received", second=s, channel=way) for s, way in ((30, "poll"), (20, "stream"), (25, "webhook"))))
     told = await _delivery(views)
     assert (told.state, told.received) == ("received", (NOW + timedelta(seconds=20), "stream", 1))
-    await folded.marked(*(said("acknowledged", second=s, way="api") for s in (50, 40)))
+    await folded.marked(*(said("acknowledged", second=s, channel="api") for s in (50, 40)))
     told = await _delivery(views)
     assert (told.state, told.acknowledged.at) == ("acknowledged", NOW + timedelta(seconds=40))
 
 
 async def test_of_two_marks_of_one_moment_the_same_counts_in_either_order(folded: Folded, views: Views):
-    marks = [said("received", second=1, way=way) for way in ("webhook", "poll", "api")]
-    tries = [said("parked", second=1, way="webhook", attempt=n, detail=f"try {n}") for n in (2, 3, 1)]
+    marks = [said("received", second=1, channel=way) for way in ("webhook", "poll", "api")]
+    tries = [said("parked", second=1, channel="webhook", attempt=n, detail=f"try {n}") for n in (2, 3, 1)]
     await folded.issued(issue(0))
     await folded.marked(*marks, *tries)
     told = await _delivery(views)
@@ -148,9 +148,9 @@ async def test_of_two_records_of_endpoints_with_one_revision_the_first_counts_an
 
 async def test_parked_notices_are_listed_newest_first_by_endpoint_with_their_place(folded: Folded, views: Views):
     await folded.issued(*(issue(n) for n in range(4)), issue(9, "bank-002"))
-    tried: dict[str, Any] = {"way": "webhook", "attempt": 40, "detail": "given up"}
-    await folded.marked(*(said("parked", n, n, endpoint="hook-1", **tried) for n in range(4)))
-    await folded.marked(said("parked", 0, 9, endpoint="hook-2", **tried), said("parked", 7, 9, endpoint="hook-1", **tried))
+    tried: dict[str, Any] = {"channel": "webhook", "attempt": 40, "detail": "given up"}
+    await folded.marked(*(said("parked", n, n, endpoint_id="hook-1", **tried) for n in range(4)))
+    await folded.marked(said("parked", 0, 9, endpoint_id="hook-2", **tried), said("parked", 7, 9, endpoint_id="hook-1", **tried))
     listed = await views.parked("bank-001", "hook-1", limit=3)
     assert (ids(listed.entries), listed.more) == (named(3, 2, 1), True)
     assert [one.offset for one in listed.entries] == [37, 27, 17]
@@ -161,19 +161,19 @@ async def test_parked_notices_are_listed_newest_first_by_endpoint_with_their_pla
 @pytest.mark.parametrize(
     ("state", "over", "left"),
     [
-        ("replayed", {"endpoint": "hook-1"}, 0),
-        ("replayed", {}, 0),
+        ("redelivered", {"endpoint_id": "hook-1"}, 0),
+        ("redelivered", {}, 0),
         ("acknowledged", {}, 0),
-        ("received", {"endpoint": "hook-1", "way": "webhook"}, 0),
-        ("received", {"way": "poll"}, 1),
-        ("replayed", {"endpoint": "hook-2"}, 0),
+        ("received", {"endpoint_id": "hook-1", "channel": "webhook"}, 0),
+        ("received", {"channel": "poll"}, 1),
+        ("redelivered", {"endpoint_id": "hook-2"}, 0),
     ],
 )
 async def test_what_came_since_takes_a_notice_off_the_list(
     folded: Folded, views: Views, state: str, over: dict[str, str], left: int
 ):
     await folded.issued(issue(0))
-    await folded.marked(said("parked", 0, 1, endpoint="hook-1", way="webhook"), said(state, 0, 2, **over))
+    await folded.marked(said("parked", 0, 1, endpoint_id="hook-1", channel="webhook"), said(state, 0, 2, **over))
     assert len((await views.parked("bank-001", "hook-1", limit=9)).entries) == left
-    await folded.marked(said("parked", 0, 3, endpoint="hook-1", way="webhook"))
+    await folded.marked(said("parked", 0, 3, endpoint_id="hook-1", channel="webhook"))
     assert len((await views.parked("bank-001", "hook-1", limit=9)).entries) == (0 if state == "acknowledged" else 1)

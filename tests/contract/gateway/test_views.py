@@ -115,13 +115,13 @@ async def test_what_became_of_an_action_is_told_without_its_case_and_an_echo_cha
     applied = await loop.move("claim", case, action_id="act-1")
     told = await views.action("act-1")
     assert told is not None and told.case is None
-    names = ("action_id", "case_id", "kind", "outcome", "at", "actor", "why", "problem", "revision", "moves")
+    names = ("action_id", "case_id", "kind", "outcome", "at", "actor", "detail", "problem", "revision", "allowed_transitions")
     assert {name: getattr(told, name) for name in names} == {name: getattr(applied, name) for name in names}
-    assert (await loop.move("claim", case, action_id="act-1")).outcome == "echo"
+    assert (await loop.move("claim", case, action_id="act-1")).outcome == "redelivery"
     assert await views.action("act-1") == told
     refused = await loop.move("claim", case, action_id="act-2", officer="officer-b")
     told = await views.action("act-2")
-    assert told is not None and (told.outcome, told.problem, told.why) == ("refused", refused.problem, refused.why)
+    assert told is not None and (told.outcome, told.problem, told.detail) == ("refused", refused.problem, refused.detail)
 
 
 async def test_nobody_waits_for_what_a_stage_asked_for(loop: Loop, views: Views):
@@ -285,8 +285,8 @@ async def test_a_trail_leads_on_to_where_a_case_was_merged_but_not_from_what_is_
     lone, last = await loop.signal("r-lone", account(90)), await loop.signal("r-last", account(91))
     for case, into in ((made[0], lone), (lone, last)):
         await loop.move("claim", case)
-        merged = await loop.move("merge", case, into=into.case_id)
-        assert merged.outcome == "applied", merged.why
+        merged = await loop.move("merge", case, into_case_id=into.case_id)
+        assert merged.outcome == "applied", merged.detail
     read = await views.trail({token}, (), known=set(), now_ms=NOW_MS, most=9)
     assert set(ids(read.cases)) == {*ids(made), lone.case_id, last.case_id}
     read = await views.trail((), {made[0].case_id}, known={lone.case_id}, now_ms=NOW_MS, most=9)
@@ -341,14 +341,14 @@ class Bureau:
 
 async def test_records_of_the_coordination_body_are_read_by_name_and_listed_by_part(folded: Folded, views: Views):
     bureau = Bureau(folded)
-    asked = (ask(request_id=name, move_id=name, due_at=LATER) for name in ("dat-2", "dat-1"))
+    asked = (ask(request_id=name, action_id=name, due_at=LATER) for name in ("dat-2", "dat-1"))
     for request in (*asked, step("issue", answer_by=LATER), year_move("open"), campaign()):
         assert (await bureau.ask(request)).outcome == "applied"
     for about, record in bureau.records.items():
         assert await views.overseen(about) == record
     assert await views.overseen("data:nothing") is None
     assert await views.all_overseen("data") == [bureau.records["data:dat-1"], bureau.records["data:dat-2"]]
-    assert len(await views.all_overseen("assessment")) == len(await views.all_overseen("supervision")) == 1
+    assert len(await views.all_overseen("appraisal")) == len(await views.all_overseen("supervision")) == 1
     assert await views.all_overseen("campaign") == []
 
 
@@ -359,10 +359,10 @@ async def test_what_became_of_a_request_is_told_without_its_record(folded: Folde
     told = await views.oversight_action("ask-1")
     assert told is not None and told.record is None
     assert (told.outcome, told.about, told.revision, told.at) == ("applied", "data:dat-1", change.revision, NOW)
-    assert (await bureau.ask(ask(due_at=LATER))).outcome == "echo"
+    assert (await bureau.ask(ask(due_at=LATER))).outcome == "redelivery"
     assert await views.oversight_action("ask-1") == told
-    refused = await bureau.ask(ask("find", UNIT))
-    told = await views.oversight_action("find-1")
+    refused = await bureau.ask(ask("record_finding", UNIT))
+    told = await views.oversight_action("record_finding-1")
     assert told is not None and (told.outcome, told.problem) == ("refused", refused.problem)
 
 

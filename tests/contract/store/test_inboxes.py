@@ -79,21 +79,21 @@ async def found(url: str | None) -> AsyncIterator[Found]:
 
 
 def issue(n: int, offset: int, recipient: str = "bank-001", at: Any = AT) -> list[Effect]:
-    return issued_effects(Issued(notice=notice(n, recipient, at)), offset)
+    return issued_effects(Issued(notification=notice(n, recipient, at)), offset)
 
 
 def said(state: str, n: int = 0, second: int = 0, **over: Any) -> list[Effect]:
-    return mark_effects(mark(state, n, at=from_ms(NOW + 1000 * second), **{"noticed_at": AT, **over}))
+    return mark_effects(mark(state, n, at=from_ms(NOW + 1000 * second), **{"notified_at": AT, **over}))
 
 
 def brief(entries: list[Entry]) -> list[tuple[int, str, str]]:
-    return [(one.offset, one.issued.notice.notice_id, one.delivery.state.value) for one in entries]
+    return [(one.offset, one.issued.notification.notification_id, one.delivery.state.value) for one in entries]
 
 
 async def test_notices_stand_in_the_order_of_their_cursor_each_in_its_recipients_inbox(found: Found) -> None:
     await found.fold(*issue(0, 5), *issue(2, 90), *issue(1, 17), *issue(3, 18, "bank-002"))
     inbox = await found.seen("bank-001")
-    assert [(one.offset, one.issued.notice.notice_id) for one in inbox.entries] == [
+    assert [(one.offset, one.issued.notification.notification_id) for one in inbox.entries] == [
         (5, "act-0/case-1/0"),
         (17, "act-1/case-1/0"),
         (90, "act-2/case-1/0"),
@@ -133,30 +133,30 @@ async def test_a_notice_that_is_issued_again_at_another_time_waits_at_its_newer_
 
 
 async def test_an_acknowledged_notice_needs_no_other_proof(found: Found) -> None:
-    await found.fold(*issue(0, 5), *said("acknowledged", way="api"))
+    await found.fold(*issue(0, 5), *said("acknowledged", channel="api"))
     inbox = await found.seen("bank-001")
     assert (brief(inbox.entries)[0][2], inbox.unreceived) == ("acknowledged", [])
 
 
 async def test_of_the_proofs_the_earliest_counts_and_of_the_others_the_latest(found: Found) -> None:
-    tries = [said("parked", second=s, way="webhook", attempt=s, detail=f"try {s}") for s in (3, 9, 6)]
-    replays = [said("replayed", second=s, way="api") for s in (4, 8)]
-    proofs = [said("received", second=s, way=way) for s, way in ((30, "poll"), (20, "stream"), (25, "webhook"))]
+    tries = [said("parked", second=s, channel="webhook", attempt=s, detail=f"try {s}") for s in (3, 9, 6)]
+    replays = [said("redelivered", second=s, channel="api") for s in (4, 8)]
+    proofs = [said("received", second=s, channel=way) for s, way in ((30, "poll"), (20, "stream"), (25, "webhook"))]
     await found.fold(*issue(0, 5))
     for effects in tries:
         await found.fold(*effects)
     assert brief((await found.seen("bank-001")).entries)[0][2] == "parked"
     await found.fold(*(effect for effects in replays for effect in effects))
     assert brief((await found.seen("bank-001")).entries)[0][2] == "parked", "parked after it was sent once more"
-    await found.fold(*said("replayed", second=12, way="api"))
-    assert brief((await found.seen("bank-001")).entries)[0][2] == "replayed"
+    await found.fold(*said("redelivered", second=12, channel="api"))
+    assert brief((await found.seen("bank-001")).entries)[0][2] == "redelivered"
     await found.fold(*(effect for effects in proofs for effect in effects))
     (entry,) = (await found.seen("bank-001")).entries
     told = entry.delivery
-    assert told.state == "received" and told.received is not None and told.parked is not None and told.replayed is not None
+    assert told.state == "received" and told.received is not None and told.parked is not None and told.redelivered is not None
     assert (told.received.at, told.received.way) == (from_ms(NOW + 20_000), "stream")
     assert (told.parked.at, told.parked.attempt, told.detail) == (from_ms(NOW + 9000), 9, "try 9")
-    assert told.replayed.at == from_ms(NOW + 12_000)
+    assert told.redelivered.at == from_ms(NOW + 12_000)
 
 
 async def test_a_notice_ends_after_its_time_and_leaves_no_place(found: Found) -> None:
@@ -188,9 +188,9 @@ def _history(rng: random.Random) -> tuple[list[list[Effect]], list[list[Effect]]
     marks = []
     for _ in range(rng.randrange(12)):
         n = rng.randrange(5)
-        over = {"way": rng.choice(["poll", "stream", "webhook", "api"]), "recipient": f"bank-00{n % 2}"}
-        over["noticed_at"] = rng.choice([AT, LATER])
-        if (state := rng.choice(["received", "acknowledged", "parked", "replayed", "sent"])) == "parked":
+        over = {"channel": rng.choice(["poll", "stream", "webhook", "api"]), "recipient": f"bank-00{n % 2}"}
+        over["notified_at"] = rng.choice([AT, LATER])
+        if (state := rng.choice(["received", "acknowledged", "parked", "redelivered", "sent"])) == "parked":
             over |= {"attempt": rng.randrange(1, 4), "detail": rng.choice([None, "a", "因为超时"])}
         marks.append(said(state, n, rng.randrange(4), **over))
     return notices, marks

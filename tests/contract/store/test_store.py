@@ -15,7 +15,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from schemas.deadlines import ClockStep
+from schemas.deadlines import DeadlineStep
 from stream_processors.agents.feature_queries import content_question, of_suspect
 from stream_processors.domain.deadlines.due_index import Moment
 from stream_processors.state.case_refs import brief
@@ -784,7 +784,7 @@ async def test_a_value_in_a_drawer_ends_at_its_own_time_whatever_its_neighbours_
 
 def _settled(case: str, revision: int, *at_ms: int) -> Effect:
     """All in bucket 0, whatever the case."""
-    moments = [Moment(at, "warn", 1, ClockStep.DUE) for at in sorted(at_ms)]
+    moments = [Moment(at, "warn", 1, DeadlineStep.DUE) for at in sorted(at_ms)]
     return settled(case, revision, moments)._replace(bucket=0)
 
 

@@ -41,13 +41,13 @@ async def _assess(world: World, *signals: Any) -> list[Any]:
 
 async def test_the_same_body_again_is_a_repeat(world: World) -> None:
     first, second = await _assess(world, submitted(), submitted())
-    assert (first.outcome, second.outcome) == (AssessOutcome.ASSESSED, AssessOutcome.REPEAT)
-    assert second.of == first.signal_id
+    assert (first.outcome, second.outcome) == (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_REFERENCE)
+    assert second.duplicate_of == first.signal_id
 
 
 async def test_the_same_content_under_another_reference_is_a_resend(world: World) -> None:
     first, second = await _assess(world, submitted(reference="a"), submitted(reference="b"))
-    assert (second.outcome, second.of) == (AssessOutcome.RESEND, first.signal_id)
+    assert (second.outcome, second.duplicate_of) == (AssessOutcome.DUPLICATE_CONTENT, first.signal_id)
     assert (second.score, second.routes) == (0, ())
 
 
@@ -104,10 +104,10 @@ async def test_a_subject_with_a_case_takes_every_later_signal_there(world: World
     long_ago = after(days=-5)
     signals = [submitted("bank-001", occurred_at=long_ago), submitted("bank-002", occurred_at=long_ago), submitted("bank-003")]
     facts = await _assess(world, *signals)
-    assert facts[2].score < world.policy.case_from
+    assert facts[2].score < world.policy.case_threshold
     assert facts[2].routes == facts[1].routes != ()
     (later,) = await _assess(world, submitted("bank-003", "other", occurred_at=after(days=3)))
-    assert later.score < world.policy.case_from
+    assert later.score < world.policy.case_threshold
     assert later.routes == facts[1].routes
 
 
@@ -137,7 +137,7 @@ async def test_what_cannot_be_read_is_a_refused_fact_and_a_sealed_dead_letter(wo
     letter = decode(DEADLETTER, world.log.all(DEADLETTER)[0].value).data
     assert fact.outcome is AssessOutcome.REFUSED
     assert (letter.stage, letter.topic, letter.partition, letter.offset) == ("assess", SUBMITTED.name, 3, 0)
-    assert letter.reason == fact.why
+    assert letter.reason == fact.detail
     context = f"deadletter/{SUBMITTED.name}/3/0/0"
     assert SEALER.unseal(letter.value_sealed, context) == (value or b"").decode("utf-8", "backslashreplace")
     assert SEALER.unseal(letter.key_sealed or "", context) == "wrong key"

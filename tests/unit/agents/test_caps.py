@@ -78,14 +78,14 @@ async def test_two_stops_for_one_account_whatever_cases_they_are_in(world: World
     assert await _outcomes(world) == ["applied", "applied"]
     _stop(world, "case-3")
     (change,) = await _changes(world)
-    assert change.problem == "cap-reached"
-    assert (change.why or "").endswith("it had 2, 2 of them in other cases")
+    assert change.problem == "account-limit-reached"
+    assert (change.detail or "").endswith("it had 2, 2 of them in other cases")
 
 
 async def test_they_count_within_one_poll(world: World) -> None:
     for case_id in CASES:
         _stop(world, case_id)
-    assert sorted(await _outcomes(world)) == ["applied", "applied", "cap-reached"]
+    assert sorted(await _outcomes(world)) == ["account-limit-reached", "applied", "applied"]
 
 
 async def test_a_renewal_counts_in_other_cases_too(world: World) -> None:
@@ -93,7 +93,7 @@ async def test_a_renewal_counts_in_other_cases_too(world: World) -> None:
     _say(world, "case-1", event("renew", "ord-case-1"))
     assert await _outcomes(world) == ["applied"] * 4
     _stop(world, "case-2")
-    assert await _outcomes(world) == ["cap-reached"]
+    assert await _outcomes(world) == ["account-limit-reached"]
 
 
 async def test_what_another_case_took_keeps_a_stop_from_being_renewed(world: World) -> None:
@@ -101,7 +101,7 @@ async def test_what_another_case_took_keeps_a_stop_from_being_renewed(world: Wor
     _stop(world, "case-2")
     await _changes(world)
     _say(world, "case-1", event("renew", "ord-case-1"))
-    assert await _outcomes(world) == ["cap-reached"]
+    assert await _outcomes(world) == ["account-limit-reached"]
 
 
 async def test_a_stop_that_was_not_carried_out_makes_room_again(world: World) -> None:
@@ -136,7 +136,7 @@ async def test_the_count_is_there_after_a_rebuild(world: World) -> None:
     _stop(world, "case-3")
     assert await _outcomes(world) == ["applied"]
     _say(world, "case-2", issue("stop_payment", "ord-again", case_id="case-2"))
-    assert await _outcomes(world) == ["cap-reached"]
+    assert await _outcomes(world) == ["account-limit-reached"]
 
 
 async def test_a_case_that_never_said_what_it_counts_says_it_when_its_orders_change(world: World) -> None:
@@ -146,6 +146,6 @@ async def test_a_case_that_never_said_what_it_counts_says_it_when_its_orders_cha
     for bucket in world.redis["track"].buckets:
         for key in [key for key in bucket.values if key.startswith("u:")]:
             del bucket.values[key]
-    _say(world, "case-1", issue("freeze", "ord-f", case_id="case-1", of="ord-case-1"))
+    _say(world, "case-1", issue("freeze", "ord-f", case_id="case-1", related_order_id="ord-case-1"))
     (change,) = await _changes(world)
-    assert {(one.kind, one.times) for one in change.used} == {("stop_payment", 1), ("freeze", 1)}
+    assert {(one.kind, one.count) for one in change.order_counts} == {("stop_payment", 1), ("freeze", 1)}

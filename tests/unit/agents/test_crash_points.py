@@ -51,8 +51,8 @@ async def _day(world: World, where: Any = None) -> World:
     """Signals, a case, an officer, the coordination body. `where(stage)` may give a plan for that stage's next poll."""
     plans = where or (lambda stage: None)
     for number in range(6):
-        for kind, party in (("ask", BODY), ("hand_in", UNIT)):
-            request = ask(kind, party, request_id=f"dat-{number}", move_id=f"{kind}-{number}")
+        for kind, party in (("request", BODY), ("submit", UNIT)):
+            request = ask(kind, party, request_id=f"dat-{number}", action_id=f"{kind}-{number}")
             world.submit(*oversight_record(request), APPRAISAL_COMMANDS)
     world.submit(*oversight_record(campaign()), APPRAISAL_COMMANDS)
     world.log.put(APPRAISAL_COMMANDS, 5, b"k", b"no record")
@@ -90,14 +90,14 @@ def _said(world: World) -> dict[str, Any]:
     """What the log says in the end, echoes left out; without what depends on the order between partitions."""
     facts = {source: found[0].data for source, found in sources(world.log.all(ASSESSED), ASSESSED).items()}
     back = [found[0].data for found in sources(world.log.all(ASSESSED), ASSESSED, RETRACTIONS).values()]
-    dead = {(one.signal_id, version) for one in back for version in range(1, min(one.below, 20))}
+    dead = {(one.signal_id, version) for one in back for version in range(1, min(one.below_version, 20))}
     cases: dict[str, Any] = {}
     for record in world.log.all(CASE_CHANGES):
         change = decode(CASE_CHANGES, record.value).data
         if change.case is not None and change.revision > (cases[change.case_id].revision if change.case_id in cases else 0):
             cases[change.case_id] = change.case
     return {
-        "outcomes": {source: (_outcome(fact, dead), fact.signal_id, fact.of) for source, fact in facts.items()},
+        "outcomes": {source: (_outcome(fact, dead), fact.signal_id, fact.duplicate_of) for source, fact in facts.items()},
         "cases": {name: (case.signal_count, case.revision, case.status, case.amount_minor) for name, case in cases.items()},
     }
 
@@ -112,7 +112,13 @@ async def _is_whole(world: World, *, counts: bool = True) -> None:
     calm = await _day(await World().up())
     said, wanted = _said(world), _said(calm)
     assert said["outcomes"] == wanted["outcomes"]
-    assert {one[0] for one in said["outcomes"].values()} == {"assessed", "repeat", "resend", "refused", "gone"}
+    assert {one[0] for one in said["outcomes"].values()} == {
+        "assessed",
+        "duplicate_reference",
+        "duplicate_content",
+        "refused",
+        "gone",
+    }
     assert sum(one[0] == "gone" for one in said["outcomes"].values()) == 5
     if counts:
         assert said["cases"].keys() == wanted["cases"].keys()

@@ -38,7 +38,7 @@ def counted(world: World) -> list[str]:
     for p in range(NOTIFICATIONS.partitions):
         records: list[Record] = world.log.all(NOTIFICATIONS, p)
         if records:
-            found += [one.envelope.data.notice.notice_id for one in read_chunk(INBOX, p, records, {}).counted]
+            found += [one.envelope.data.notification.notification_id for one in read_chunk(INBOX, p, records, {}).counted]
     return sorted(found)
 
 
@@ -47,7 +47,7 @@ async def test_an_order_reaches_its_recipient_whole_and_by_its_key(world: World)
     await world.poll("deliver", 0)
     (envelope,) = issued(world)
     told = envelope.data
-    assert (told.notice.recipient, told.notice.kind, told.order.order_id) == ("bank-001", "order", "ord-1")
+    assert (told.notification.recipient, told.notification.kind, told.order.order_id) == ("bank-001", "order", "ord-1")
     assert told.order.state == "issued", "as it is after the change"
     assert SEALER.unseal(told.order.subject.sealed, f"ord-1/{told.order.subject.token}") == "6222021000000001"
     (record,) = world.log.all(NOTIFICATIONS)
@@ -203,7 +203,7 @@ def _poison() -> dict[str, Any]:
     whole = change(0, (notice(0),))
     return {
         "bytes": b"no record",
-        "a notice": whole.model_copy(update={"notices": ({"recipient": "bank-001"},)}),
+        "a notice": whole.model_copy(update={"notifications": ({"recipient": "bank-001"},)}),
         "too many": change(0, (notice(0),), tuple(follow(n) for n in range(MOST_FOLLOWS + 1))),
     }
 

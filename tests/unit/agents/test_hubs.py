@@ -8,7 +8,7 @@ import pytest
 
 from schemas.cases.case import CaseStatus
 from schemas.codec import decode
-from schemas.notices import NoticeKind
+from schemas.notices import NotificationKind
 from schemas.policy import Policy
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.hubs import MEASURED, Hubs
@@ -31,7 +31,7 @@ from tests.support.builders import (
 )
 from tests.support.world import World, content
 
-BOUND = POLICY.hubs.most_primaries or 0
+BOUND = POLICY.hubs.max_primary_subjects or 0
 OWNED = Policy.model_validate(
     {
         **POLICY.model_dump(),
@@ -131,7 +131,7 @@ async def test_the_case_is_that_of_the_first_suspect_that_is_no_hub() -> None:
     (again,) = await assess(world, weak(62, indicators=[phone(7), handle], occurred_at=after(hours=-2)))
     assert {route.case_id for route in again.routes} == {route.case_id for route in over.routes}
     await world.drain()
-    assert all(case.primary.token == over.subjects[1].token for case in cases(world).values() if case.signal_count == 3)
+    assert all(case.primary_subject.token == over.subjects[1].token for case in cases(world).values() if case.signal_count == 3)
 
 
 async def test_a_subject_that_becomes_a_hub_keeps_its_case_and_nothing_joins_it_any_more() -> None:
@@ -231,8 +231,8 @@ async def test_a_confirmed_case_of_a_hub_alone_confirms_nobody() -> None:
 
 
 def told(world: World) -> list[Any]:
-    issued = [decode(NOTIFICATIONS, record.value).data.notice for record in world.log.all(NOTIFICATIONS)]
-    return [one for one in issued if one.kind is NoticeKind.IMITATED]
+    issued = [decode(NOTIFICATIONS, record.value).data.notification for record in world.log.all(NOTIFICATIONS)]
+    return [one for one in issued if one.kind is NotificationKind.IMPERSONATION]
 
 
 async def test_the_owner_of_a_hotline_is_told_once_a_region_and_day_and_learns_nothing_else() -> None:
@@ -240,7 +240,7 @@ async def test_the_owner_of_a_hotline_is_told_once_a_region_and_day_and_learns_n
     await assess(world, *(weak(n, HOTLINE, **grave) for n in range(4)))
     await world.drain()
     found = told(world)
-    assert {(one.notice_id, one.recipient) for one in found} == {("imitated/icbc/630202/2026-03-02", "bank-icbc")}
+    assert {(one.notification_id, one.recipient) for one in found} == {("impersonation/icbc/630202/2026-03-02", "bank-icbc")}
     notice = found[0]
     assert all(one == notice for one in found), "nothing tells whose case asked for it"
     assert notice.data == {"label": "工商银行 95588", "subject_kind": "phone", "region": "630202", "day": "2026-03-02"}

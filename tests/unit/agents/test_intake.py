@@ -90,7 +90,7 @@ _DEEP = b'{"reference": "r", "indicators": ' + b"[" * 40 + b"]" * 40 + b"}"
         (value("r-1")[:-1] + b', "institution": "bank-002"}', "invalid-signal", "/institution"),
         (value("r 1"), "invalid-signal", "/reference"),
         (value("r-1", narrative="x" * 3999).replace(b"xxxxx", b"\\ud800", 1), "invalid-signal", None),
-        (_DEEP, "too-deep", None),
+        (_DEEP, "json-too-deep", None),
         (b" " * (BODY_LIMIT_BYTES + 1), "body-too-large", None),
     ],
     ids=["tombstone", "empty", "bytes", "list", "no reference", "institution", "reference", "half a character", "deep", "large"],
@@ -199,7 +199,9 @@ def _said(world: World) -> dict[str, Any]:
     assessed = [decode(ASSESSED, one.value).data for one in world.log.all(ASSESSED)]
     return {
         "receipts": {source: (fact.outcome, fact.signal_id, fact.problem) for source, fact in facts.items()},
-        "new": sorted(fact.signal_id for fact in assessed if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND)),
+        "new": sorted(
+            fact.signal_id for fact in assessed if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT)
+        ),
         "wrong": [fact for fact in assessed if fact.outcome in (AssessOutcome.CONFLICT, AssessOutcome.REFUSED)],
     }
 
@@ -259,7 +261,7 @@ async def test_a_signal_that_was_appended_twice_by_a_kill_is_a_repeat_and_its_re
         await world.poll(STAGE, 0)
         await world.settle()
     outcomes = [decode(ASSESSED, one.value).data.outcome for one in world.log.all(ASSESSED)]
-    assert outcomes == [AssessOutcome.ASSESSED, AssessOutcome.REPEAT]
+    assert outcomes == [AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_REFERENCE]
     assert len(told(world)) == 1
 
 

@@ -27,7 +27,14 @@ ACT = "act-measure"
 
 
 def measured(case_id: str, **over: Any) -> Action:
-    kept = {"measure_id": "msr-1", "institution": "bank-001", "kind": "blocked", "what": "payment", "at": T0, "done_at": T0}
+    kept = {
+        "measure_id": "msr-1",
+        "institution": "bank-001",
+        "kind": "blocked",
+        "target": "payment",
+        "recorded_at": T0,
+        "done_at": T0,
+    }
     measure = Measure.model_validate({**kept, "signal_id": "sig-1", **over})
     queue = "public-security-630202"
     return Action(action_id=ACT, case_id=case_id, kind=ActionKind.MEASURE, queue=queue, measure=measure)
@@ -51,7 +58,7 @@ def went(*cases: Case, **over: Any) -> list[CaseChange]:
         change = decision.decide(action=action, actor=actor, case=here, policy=POLICY, now=at)
         found.append(change)
         known[action.case_id] = change.case or here
-        sent = [one for one in change.follows if one.action_id == ACT]
+        sent = [one for one in change.follow_ups if one.action_id == ACT]
         if not sent:
             return found
         action, actor = sent[0], "stage:deliver"

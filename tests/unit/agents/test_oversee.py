@@ -31,19 +31,27 @@ def _value(world: World, stage: str, key: str) -> Any:
 
 
 async def test_every_request_is_one_fact_in_its_own_partition_and_the_views_have_the_record(world: World) -> None:
-    for one in (ask(), ask("hand_in", UNIT), ask("hand_in", UNIT), ask("find", UNIT), campaign(), step("issue"), move("open")):
+    for one in (
+        ask(),
+        ask("submit", UNIT),
+        ask("submit", UNIT),
+        ask("record_finding", UNIT),
+        campaign(),
+        step("issue"),
+        move("open"),
+    ):
         key, value = oversight_record(one)
         world.submit(key, value, APPRAISAL_COMMANDS)
     await world.drain()
     facts = _facts(world)
-    assert sorted(fact.data.outcome for fact in facts) == ["applied"] * 5 + ["echo", "refused"]
+    assert sorted(fact.data.outcome for fact in facts) == ["applied"] * 5 + ["redelivery", "refused"]
     for record in world.log.all(APPRAISAL_CHANGES):
         assert record.partition == partition_of(record.key or b"", APPRAISAL_CHANGES.partitions)
     shown = _value(world, "project", "o:data:dat-1")
-    assert shown["rev"] == 2 and orjson.loads(shown["text"])["state"] == "handed_in"
+    assert shown["rev"] == 2 and orjson.loads(shown["text"])["state"] == "submitted"
     listed = {name for bucket in world.redis["project"].buckets for name in bucket.values.get("overseen", ())}
-    assert listed == {b"data:dat-1", b"supervision:sup-1", b"assessment:2025"}
-    assert orjson.loads(_value(world, "project", "a:find-1"))["problem"] == "forbidden"
+    assert listed == {b"data:dat-1", b"supervision:sup-1", b"appraisal:2025"}
+    assert orjson.loads(_value(world, "project", "a:record_finding-1"))["problem"] == "forbidden"
     cells = cells_of(world.redis["project"])
     assert of(cells, UNIT, MONTH) == {"data_in_time": 1}
     assert of(cells, "bank-001", MONTH) == {"campaigns": 1, "campaign_reached": 1200}
@@ -56,7 +64,7 @@ async def test_what_cannot_be_read_goes_to_the_dead_letters_and_is_a_fact_all_th
     world.log.put(APPRAISAL_COMMANDS, 1, key, b"no record")
     world.log.put(APPRAISAL_COMMANDS, 1, b"data:other", value)
     await world.drain()
-    assert [fact.data.problem for fact in _facts(world)] == ["unreadable"] * 2
+    assert [fact.data.problem for fact in _facts(world)] == ["action-unreadable"] * 2
     assert len(world.log.all(DEADLETTER)) == 2
 
 

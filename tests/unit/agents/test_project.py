@@ -63,7 +63,7 @@ async def test_a_signal_has_a_receipt_that_says_what_became_of_it(world: World) 
     assert "queues" not in receipts[one.signal_id]
     assert receipts[two.signal_id]["queues"] == ["public-security-630202"]
     again = receipts[resent.signal_id]
-    assert (again["outcome"], again["of"]) == ("resend", one.signal_id)
+    assert (again["outcome"], again["duplicate_of"]) == ("duplicate_content", one.signal_id)
 
 
 async def test_a_case_stands_in_its_queue_until_it_is_disposed_of(world: World) -> None:

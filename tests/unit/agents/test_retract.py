@@ -74,7 +74,7 @@ async def test_a_retraction_takes_the_signal_out_of_its_case(world: World) -> No
     assert second.score > first.score
     assert (left.score, left.severity, left.status) == (first.score, first.severity, CaseStatus.OPEN)
     assert [one.institution for one in left.signals] == ["bank-001"]
-    assert (left.retracted, left.revision) == (1, before.revision + 1)
+    assert (left.retracted_signal_count, left.revision) == (1, before.revision + 1)
 
 
 async def test_a_retracted_signal_is_not_in_the_features_of_later_ones(world: World) -> None:
@@ -107,8 +107,8 @@ async def test_nothing_brings_a_retracted_signal_back(world: World) -> None:
     await _retract(world)
     await _send(world, submitted(**BIG))
     await _send(world, submitted(version=2, **BIG))
-    assert [fact.outcome for fact in _facts(world, AssessOutcome.REPEAT, AssessOutcome.RETRACTED)] == [
-        AssessOutcome.REPEAT,
+    assert [fact.outcome for fact in _facts(world, AssessOutcome.DUPLICATE_REFERENCE, AssessOutcome.RETRACTED)] == [
+        AssessOutcome.DUPLICATE_REFERENCE,
         AssessOutcome.RETRACTED,
     ]
     assert (_case(world).signal_count, _case(world).status) == (0, CaseStatus.RETRACTED)
@@ -119,7 +119,7 @@ async def test_the_same_content_under_a_new_reference_counts_after_a_retraction(
     await _retract(world, reference="wrong")
     await _send(world, submitted(reference="right", **BIG))
     assert len(_facts(world, AssessOutcome.ASSESSED)) == 2
-    assert (_case(world).signal_count, _case(world).status, _case(world).reopened) == (1, CaseStatus.OPEN, 1)
+    assert (_case(world).signal_count, _case(world).status, _case(world).reopen_count) == (1, CaseStatus.OPEN, 1)
 
 
 async def test_a_resend_falls_with_the_signal_that_it_repeats_and_takes_nothing_with_it(world: World) -> None:
@@ -135,12 +135,12 @@ async def test_a_second_retraction_changes_nothing(world: World) -> None:
     await _send(world, submitted("bank-001", **BIG), submitted("bank-002", **BIG))
     for _ in range(3):
         await _retract(world)
-    assert (_case(world).signal_count, _case(world).retracted) == (1, 1)
+    assert (_case(world).signal_count, _case(world).retracted_signal_count) == (1, 1)
     await _send(world, submitted("bank-003", **BIG))
     for _ in range(2):
         world.submit(*retraction_record(retraction("bank-002")), RETRACTIONS)
     await world.drain()
-    assert (_case(world).signal_count, _case(world).retracted) == (1, 2)
+    assert (_case(world).signal_count, _case(world).retracted_signal_count) == (1, 2)
 
 
 async def test_an_empty_case_leaves_its_queue_whoever_holds_it_and_no_officer_can_move_it(world: World) -> None:
@@ -154,7 +154,7 @@ async def test_an_empty_case_leaves_its_queue_whoever_holds_it_and_no_officer_ca
     world.submit(*action_record(move("claim", "officer-b", case_id)), CASE_COMMANDS)
     await world.drain()
     (refused,) = [d for r in world.log.all(CASE_CHANGES) if (d := decode(CASE_CHANGES, r.value).data).outcome == "refused"]
-    assert (refused.problem, "the case is retracted" in refused.why) == ("not-allowed", True)
+    assert (refused.problem, "the case is retracted" in refused.detail) == ("transition-not-allowed", True)
 
 
 async def test_a_disposed_case_stays_disposed(world: World) -> None:
@@ -265,7 +265,7 @@ async def test_a_correction_of_the_narrative_alone_is_no_resend(world: World) ->
 
 async def test_the_same_version_with_another_body_is_a_conflict(world: World) -> None:
     await _send(world, submitted(version=2), submitted(version=2, region="630203"), submitted(version=2))
-    assert len(_facts(world, AssessOutcome.CONFLICT)) == len(_facts(world, AssessOutcome.REPEAT)) == 1
+    assert len(_facts(world, AssessOutcome.CONFLICT)) == len(_facts(world, AssessOutcome.DUPLICATE_REFERENCE)) == 1
 
 
 async def test_what_is_no_retraction_is_refused_and_kept(world: World) -> None:

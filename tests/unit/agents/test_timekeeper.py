@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from schemas.codec import decode
-from schemas.deadlines import Clocks
+from schemas.deadlines import Deadlines
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, DEADLETTER
 from stream_processors.domain.deadlines import in_flight as asking
 from stream_processors.domain.deadlines.in_flight import NUDGE_AFTER_S
@@ -19,7 +19,7 @@ from tests.support.ticking import Ticking, own_time
 from tests.support.world import content
 
 IN_PROCESS = [name for name in POINTS if name.startswith("timekeeper.")]
-SHORT = Clocks.model_validate(
+SHORT = Deadlines.model_validate(
     {
         "rules": [
             {

@@ -48,10 +48,10 @@ async def test_a_join_that_comes_again_is_an_echo_in_the_same_poll_and_later(wor
     _join(world, 5)
     _join(world, 5, n=1)
     outcomes = [change.outcome for change in await _track(world)]
-    assert outcomes == [ActionOutcome.APPLIED, ActionOutcome.ECHO, ActionOutcome.APPLIED]
+    assert outcomes == [ActionOutcome.APPLIED, ActionOutcome.REDELIVERY, ActionOutcome.APPLIED]
     _join(world, 5, n=1)
     _join(world, 4)
-    assert [change.outcome for change in (await _track(world))[3:]] == [ActionOutcome.ECHO] * 2
+    assert [change.outcome for change in (await _track(world))[3:]] == [ActionOutcome.REDELIVERY] * 2
 
 
 async def test_joins_of_another_partition_are_told_apart_by_it(world: World) -> None:
@@ -66,7 +66,7 @@ async def test_echoes_are_known_after_a_rebuild(world: World) -> None:
     world.redis["track"].flush()
     await world.restart("track", 0)
     _join(world, 5)
-    assert (await _track(world))[-1].outcome is ActionOutcome.ECHO
+    assert (await _track(world))[-1].outcome is ActionOutcome.REDELIVERY
 
 
 async def test_of_two_officers_in_one_poll_one_has_the_case(world: World) -> None:
@@ -78,7 +78,7 @@ async def test_of_two_officers_in_one_poll_one_has_the_case(world: World) -> Non
     assert (won.outcome, won.case.holder) == (ActionOutcome.APPLIED, "officer-a")
     assert (stale.outcome, stale.problem, stale.revision) == (ActionOutcome.REFUSED, "stale-revision", 2)
     assert (held.outcome, held.problem) == (ActionOutcome.REFUSED, "held-by-other")
-    assert "officer-a" in held.why
+    assert "officer-a" in held.detail
 
 
 async def test_a_retry_of_an_officers_action_is_an_echo(world: World) -> None:
@@ -86,7 +86,7 @@ async def test_a_retry_of_an_officers_action_is_an_echo(world: World) -> None:
     for _ in range(3):
         world.submit(*action_record(move("claim")), CASE_COMMANDS)
     outcomes = [change.outcome for change in await _track(world)]
-    assert outcomes == [ActionOutcome.APPLIED, ActionOutcome.APPLIED, ActionOutcome.ECHO, ActionOutcome.ECHO]
+    assert outcomes == [ActionOutcome.APPLIED, ActionOutcome.APPLIED, ActionOutcome.REDELIVERY, ActionOutcome.REDELIVERY]
 
 
 async def test_a_lease_ends_without_a_further_record(world: World) -> None:
@@ -122,7 +122,7 @@ _GOOD = action_record(join(), Origin(SUBMITTED.name, 0, 0))
 async def test_an_action_that_cannot_be_taken_is_a_refused_fact_and_a_dead_letter(world: World, key: bytes, value: bytes) -> None:
     world.submit(key, value, CASE_COMMANDS)
     (change,) = await _track(world)
-    assert (change.outcome, change.problem, change.case) == (ActionOutcome.REFUSED, "unreadable", None)
+    assert (change.outcome, change.problem, change.case) == (ActionOutcome.REFUSED, "action-unreadable", None)
     assert decode(DEADLETTER, world.log.all(DEADLETTER)[0].value).data.stage == "track"
 
 
@@ -149,7 +149,7 @@ async def test_a_move_without_what_it_needs_leaves_no_case_without_a_holder(worl
     _join(world, 0)
     world.submit(*action_record(move("claim").model_copy(update={"officer": None})), CASE_COMMANDS)
     world.submit(*action_record(move("claim")), CASE_COMMANDS)
-    world.submit(*action_record(move("hand_over").model_copy(update={"to": None})), CASE_COMMANDS)
+    world.submit(*action_record(move("hand_over").model_copy(update={"to_officer": None})), CASE_COMMANDS)
     world.submit(*action_record(move("dispose").model_copy(update={"disposition": None})), CASE_COMMANDS)
     changes = await _track(world)
     assert [change.outcome.value for change in changes] == ["applied", "refused", "applied", "refused", "refused"]

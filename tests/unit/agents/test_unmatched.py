@@ -56,7 +56,7 @@ async def test_two_institutions_that_know_no_account_have_two_cases_and_bear_eac
     changes = [decode(CASE_CHANGES, record.value).data for record in world.log.all(CASE_CHANGES)]
     lasts = {change.case.case_id: change.case for change in changes if change.case is not None}
     assert {case.signal_count for case in lasts.values()} == {1}
-    assert all(case.primary.unmatched == "placeholder" for case in lasts.values())
+    assert all(case.primary_subject.unmatched == "placeholder" for case in lasts.values())
 
 
 async def test_no_search_of_the_value_finds_such_a_case(world: World) -> None:
@@ -67,7 +67,7 @@ async def test_no_search_of_the_value_finds_such_a_case(world: World) -> None:
 async def test_the_same_content_under_another_reference_is_known_as_one(world: World) -> None:
     first = await assessed(world, "bank-001", "a", UNKNOWN)
     again = await assessed(world, "bank-001", "b", UNKNOWN, narrative="once more")
-    assert (again.outcome, again.of) == (AssessOutcome.RESEND, first.signal_id)
+    assert (again.outcome, again.duplicate_of) == (AssessOutcome.DUPLICATE_CONTENT, first.signal_id)
     assert not again.routes
 
 

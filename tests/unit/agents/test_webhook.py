@@ -36,7 +36,7 @@ async def calling() -> AsyncIterator[Calling]:
 
 
 def states(calling: Calling) -> list[tuple[str, str]]:
-    return [(one.state.value, one.notice_id) for one in calling.marks()]
+    return [(one.state.value, one.notification_id) for one in calling.marks()]
 
 
 async def test_a_notice_is_called_out_signed_and_marked_as_received(calling: Calling) -> None:
@@ -46,18 +46,18 @@ async def test_a_notice_is_called_out_signed_and_marked_as_received(calling: Cal
     assert calling.receivers.got == {URL: [hook_id(one)]}
     told = orjson.loads(calling.receivers.told[hook_id(one)])
     assert told["type"] == "feedback"
-    assert told["data"]["notice_id"] == one.notice_id
+    assert told["data"]["notification_id"] == one.notification_id
     assert told["data"]["case_id"] == "case-1"
     [mark] = calling.marks()
-    assert (mark.state, mark.way, mark.attempt, mark.endpoint) == (DeliveryState.RECEIVED, "webhook", 1, "hook-1")
-    assert mark.noticed_at == one.at
+    assert (mark.state, mark.channel, mark.attempt, mark.endpoint_id) == (DeliveryState.RECEIVED, "webhook", 1, "hook-1")
+    assert mark.notified_at == one.at
     assert calling.pending() == 0
 
 
 async def test_a_call_says_which_order_it_is_and_nothing_readable_of_a_person(calling: Calling) -> None:
     calling.register(kinds=("order.suspend_number",))
     change = ordered()
-    [one] = change.notices
+    [one] = change.notifications
     assert one.recipient == "bank-001" and change.case is not None
     calling.world.submit(*notice_record(one, 1, change.case.orders[0]), NOTIFICATIONS)
     await calling.work()
@@ -66,7 +66,7 @@ async def test_a_call_says_which_order_it_is_and_nothing_readable_of_a_person(ca
     assert told["type"] == "order.suspend_number"
     assert told["data"]["order_id"] == "ord-1"
     assert set(told["data"]) == {
-        "notice_id", "kind", "says", "zh", "en", "at", "case_id", "order_id", "task_id", "data", "link"
+        "notification_id", "kind", "template", "zh", "en", "at", "case_id", "order_id", "dissuasion_id", "data", "link"
     }  # fmt: skip
     for hidden in (b"6222021000000001", b"sealed", b"token"):
         assert hidden not in body
@@ -75,25 +75,25 @@ async def test_a_call_says_which_order_it_is_and_nothing_readable_of_a_person(ca
 async def test_a_call_does_not_tell_the_basis_of_an_order_but_where_it_is_read(calling: Calling) -> None:
     calling.register(kinds=("order.suspend_number",))
     change = ordered(basis="王某某已报案")
-    [one] = change.notices
+    [one] = change.notifications
     assert change.case is not None
     calling.world.submit(*notice_record(one, 1, change.case.orders[0]), NOTIFICATIONS)
     await calling.work()
     body = calling.receivers.told[hook_id(one)]
     told = orjson.loads(body)
     assert "报案".encode() not in body and "basis" not in told["data"]["data"]
-    assert told["data"]["data"]["kind"] == "suspend_number" and told["data"]["link"] == f"/v1/inbox/{one.notice_id}"
+    assert told["data"]["data"]["kind"] == "suspend_number" and told["data"]["link"] == f"/v1/inbox/{one.notification_id}"
 
 
 async def test_only_what_an_endpoint_wants_goes_there_and_each_endpoint_gets_its_own(calling: Calling) -> None:
     calling.register("hook-1", kinds=("feedback",))
     calling.register("hook-2", kinds=("order", "feedback"))
-    feedback, task = calling.issue(1), calling.issue(2, kind="task")
+    feedback, dissuasion = calling.issue(1), calling.issue(2, kind="dissuasion")
     elsewhere = calling.issue(3, recipient="bank-002")
     await calling.work()
     assert calling.receivers.got == {URL: [hook_id(feedback)], OTHER: [hook_id(feedback)]}
-    assert {one.endpoint for one in calling.marks()} == {"hook-1", "hook-2"}
-    assert hook_id(task) not in calling.receivers.told
+    assert {one.endpoint_id for one in calling.marks()} == {"hook-1", "hook-2"}
+    assert hook_id(dissuasion) not in calling.receivers.told
     assert hook_id(elsewhere) not in calling.receivers.told
 
 
@@ -160,7 +160,7 @@ async def test_after_a_day_it_is_parked_with_what_waited_as_long_and_not_what_ca
     await calling.pass_s(DAY_S / 2, 3600)
     new = calling.issue(9)
     await calling.pass_s(DAY_S / 2 + 3600, 1800)
-    assert states(calling) == [("parked", one.notice_id) for one in old]
+    assert states(calling) == [("parked", one.notification_id) for one in old]
     assert "gave up after" in (calling.marks()[0].detail or "")
     assert calling.pending() == 1
     calling.receivers.says[URL] = 200
@@ -174,7 +174,7 @@ async def test_what_cannot_be_helped_by_trying_again_is_parked_at_once(calling: 
     calling.receivers.says[URL] = status
     one = calling.issue(1)
     await calling.work()
-    assert states(calling) == [("parked", one.notice_id)]
+    assert states(calling) == [("parked", one.notification_id)]
     assert why in (calling.marks()[0].detail or "")
     assert len(calling.receivers.calls) == 1
 
@@ -184,9 +184,9 @@ async def test_an_endpoint_that_answers_410_is_switched_off_in_the_log_and_on_ag
     calling.receivers.says[URL] = 410
     first, second = calling.issue(1), calling.issue(2)
     await calling.work()
-    assert states(calling) == [("parked", first.notice_id)]
+    assert states(calling) == [("parked", first.notification_id)]
     told = decode(ENDPOINTS, calling.world.log.all(ENDPOINTS)[-1].value).data
-    assert told.revision == 2 and told.endpoints[0].disabled_why == "the endpoint is gone (410)"
+    assert told.revision == 2 and told.endpoints[0].disabled_reason == "the endpoint is gone (410)"
     await calling.pass_s(7200, 600)
     assert len(calling.receivers.calls) == 1
     calling.receivers.says[URL] = 200
@@ -211,7 +211,7 @@ async def test_what_no_inbox_shows_any_more_is_parked_also_at_a_paused_endpoint(
     calling.set(disable(calling.register(), "paused", calling.now))
     one = calling.issue(1)
     await calling.pass_s(31 * DAY_S, DAY_S)
-    assert states(calling) == [("parked", one.notice_id)]
+    assert states(calling) == [("parked", one.notification_id)]
     assert calling.pending() == 0
 
 
@@ -355,7 +355,7 @@ async def test_a_notice_that_retention_took_before_it_was_sent_is_parked(
     calling.world.log.delete_before(NOTIFICATIONS, where("bank-001"), 2)
     calling.receivers.says[URL] = 200
     await calling.pass_s(5, 1)
-    assert states(calling) == [("received", first.notice_id), ("parked", second.notice_id)]
+    assert states(calling) == [("received", first.notification_id), ("parked", second.notification_id)]
 
 
 async def test_many_dead_endpoints_leave_room_for_the_others(calling: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,8 +430,8 @@ async def test_a_death_at_a_crash_point_loses_nothing(name: str, n: int) -> None
         await calling.work()
         assert crasher.hit[name] == 1
         assert calling.receivers.firsts(URL) == [hook_id(one) for one in found[::2]]
-        parked = {one.notice_id for one in calling.marks() if one.state is DeliveryState.PARKED}
-        assert parked == {one.notice_id for one in found[1::2]}
+        parked = {one.notification_id for one in calling.marks() if one.state is DeliveryState.PARKED}
+        assert parked == {one.notification_id for one in found[1::2]}
         assert calling.pending() == 0
 
 

@@ -54,12 +54,6 @@ def test_one_feeder_a_file_and_a_dead_one_leaves_no_lock(tmp_path):
         pass
 
 
-def test_a_cursor_of_an_older_version_has_no_advisories(tmp_path):
-    path = tmp_path / "c.json"
-    path.write_text('{"position": {"offset": 1}, "rejects_bytes": 2, "totals": {"accepted": 3}}', "utf-8")
-    assert FileCursor(path).load() == Progress({"offset": 1}, 2, {"accepted": 3}, 0)
-
-
 def test_advisories_are_cut_back_to_what_belongs_to_the_cursor(tmp_path):
     advisories = AdvisoryFile(tmp_path / "a.ndjson")
     length = advisories.write([Advised(7, "R7", ({"code": "luhn_failed"},))])

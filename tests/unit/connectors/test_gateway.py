@@ -118,7 +118,9 @@ async def test_what_is_unknown_is_sent_again_under_the_same_reference(trouble):
 
 
 async def test_only_the_lines_without_an_answer_are_sent_again_in_their_order():
-    script = Script(lambda bodies: lines(problem(1, 503, "log-unavailable"), accepted(2), problem(3, 409, "in-flight")), all_good)
+    script = Script(
+        lambda bodies: lines(problem(1, 503, "log-unavailable"), accepted(2), problem(3, 409, "request-in-progress")), all_good
+    )
     assert len(await send(script)) == 3
     assert script.requests[1] == ["r0", "r2"]
 
@@ -200,7 +202,9 @@ async def test_the_journal_hears_each_attempt_before_it_and_what_is_in_doubt():
 
     def first(bodies: list[dict]) -> httpx.Response:
         assert notes[0].told == [("try", 0, 1, 2, 3)]
-        return lines(accepted(1), problem(2, 503, "log-unavailable"), problem(3, 503, "overloaded"), problem(4, 422, "too-deep"))
+        return lines(
+            accepted(1), problem(2, 503, "log-unavailable"), problem(3, 503, "overloaded"), problem(4, 422, "json-too-deep")
+        )
 
     await send(Script(first, fails(httpx.ConnectError("x")), fails(httpx.ReadError("x")), all_good), 4, journal=journal)
     assert notes[0].told == [

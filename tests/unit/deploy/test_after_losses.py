@@ -46,7 +46,7 @@ def test_a_signal_of_which_only_its_join_is_left_counts_unless_it_was_taken_back
 
 async def _merged() -> tuple[World, str, str]:
     world, low, high = await _two_cases()
-    _move(world, "merge", high, into=low)
+    _move(world, "merge", high, into_case_id=low)
     await world.drain()
     return world, low, high
 

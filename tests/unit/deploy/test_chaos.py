@@ -18,8 +18,8 @@ from tests.chaos.main import app
 
 def test_every_clock_of_a_run_comes_due_within_its_span_or_never(tmp_path):
     shipped, short = load_policy(SHIPPED_POLICY), load_policy(policy.write(SHIPPED_POLICY, tmp_path / "policy.yaml"))
-    assert {rule.name for rule in short.clocks.rules} == {rule.name for rule in shipped.clocks.rules}
-    for rule in short.clocks.rules:
+    assert {rule.name for rule in short.deadlines.rules} == {rule.name for rule in shipped.deadlines.rules}
+    for rule in short.deadlines.rules:
         if rule.name in policy.SLOW:
             assert rule.length.exact_s is None or rule.length.exact_s > timedelta(hours=12).total_seconds(), rule.name
             continue

@@ -57,6 +57,6 @@ def test_verify_of_what_does_not_run_says_so_without_a_traceback(tmp_path: Path,
 
 
 def test_the_loop_is_drawn_from_its_tables() -> None:
-    told = CliRunner().invoke(cli.app, ["loop", "diagram", "order"])
+    told = CliRunner().invoke(cli.app, ["diagram", "order"])
     assert told.exit_code == 0 and told.stdout.startswith("%% order\nstateDiagram-v2\n") and "issue" in told.stdout
-    assert CliRunner().invoke(cli.app, ["loop", "diagram", "nothing"]).exit_code == 2
+    assert CliRunner().invoke(cli.app, ["diagram", "nothing"]).exit_code == 2

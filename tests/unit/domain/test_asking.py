@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from schemas.deadlines import ClockStep
+from schemas.deadlines import DeadlineStep
 from stream_processors.domain.deadlines.due_index import Member
 from stream_processors.domain.deadlines.in_flight import AGAIN_AFTER_S, FEW, MOST_WAITING, NUDGE_AFTER_S, RequestsInFlight
 
-ONE, TWO = (Member("case-1", "block", run, ClockStep.DUE) for run in (1, 2))
+ONE, TWO = (Member("case-1", "block", run, DeadlineStep.DUE) for run in (1, 2))
 
 
 def test_what_is_asked_for_is_not_asked_for_again_however_long_track_takes() -> None:
@@ -37,7 +37,7 @@ def test_a_new_owner_asks_for_nothing_until_what_it_found_in_the_log_is_answered
 
 def test_no_more_is_asked_for_than_track_has_room_for() -> None:
     line = RequestsInFlight(0, 0)
-    line.asked([Member("case-1", "block", run, ClockStep.DUE) for run in range(1, MOST_WAITING + 1)], 0, 0)
+    line.asked([Member("case-1", "block", run, DeadlineStep.DUE) for run in range(1, MOST_WAITING + 1)], 0, 0)
     assert line.room == 0
     line.answered(400, 10)
     assert line.room == 400
@@ -63,7 +63,7 @@ def test_after_a_long_quiet_time_the_wait_begins_with_the_request() -> None:
 
 
 def test_what_the_log_lost_is_seen_by_where_the_next_request_lands() -> None:
-    three = Member("case-1", "block", 3, ClockStep.DUE)
+    three = Member("case-1", "block", 3, DeadlineStep.DUE)
     line = RequestsInFlight(0, 0)
     line.asked([three, ONE, TWO], 6, 0)
     line.asked([ONE], 7, 20)  # the log ends earlier than it did

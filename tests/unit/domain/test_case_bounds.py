@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.appeals import ObjectionRequest
-from schemas.dissuasion import TaskEvent
+from schemas.appeals import AppealRequest
+from schemas.dissuasion import DissuasionEvent
 from schemas.orders.order import OrderState
 from stream_processors.domain.cases import decide as case
 from tests.support.builders import taken_back
 from tests.support.loop import QUEUE, Loop
-from tests.support.order_builders import ask, event, issue, measure, subject, task_event
+from tests.support.order_builders import ask, dissuasion_event, event, issue, measure, subject
 
 BANK = "institution:bank-001"
 OTHER = {"party": QUEUE, "officer": "officer-c"}
@@ -26,23 +26,21 @@ def stopped(n: int, institutions: int = 0) -> Loop:
     return loop
 
 
-def lodge(move: str, party: str = "bank-001", officer: str | None = None, **more: object) -> ObjectionRequest:
-    return ObjectionRequest(
-        request_id="r", objection_id="obj-1", case_id="case-1", move=move, party=party, officer=officer, **more
-    )
+def lodge(move: str, party: str = "bank-001", officer: str | None = None, **more: object) -> AppealRequest:
+    return AppealRequest(request_id="r", appeal_id="obj-1", case_id="case-1", action=move, party=party, officer=officer, **more)
 
 
 def upheld(loop: Loop, **lodged: object) -> None:
-    loop.do("objection", BANK, objection=lodge("lodge", text_sealed="k1.words", **lodged))
-    loop.do("objection", BANK, objection=lodge("notice"))
-    loop.do("objection", "officer:officer-c", objection=lodge("uphold", **OTHER, text_sealed="k1.why"))
+    loop.do("appeal", BANK, appeal=lodge("file", text_sealed="k1.words", **lodged))
+    loop.do("appeal", BANK, appeal=lodge("notice"))
+    loop.do("appeal", "officer:officer-c", appeal=lodge("uphold", **OTHER, text_sealed="k1.why"))
 
 
 @pytest.mark.parametrize("n", [15, 17, 32])
 def test_a_false_alarm_releases_however_many_orders_there_are(n: int) -> None:
     loop = stopped(n)
     loop.do("dispose", disposition="false_positive")
-    assert {one.of for one in loop.it.orders if one.kind == "release"} == {f"ord-{number}" for number in range(n)}
+    assert {one.related_order_id for one in loop.it.orders if one.kind == "release"} == {f"ord-{number}" for number in range(n)}
 
 
 @pytest.mark.parametrize(("stops", "institutions"), [(12, 40), (20, 40)])
@@ -53,7 +51,7 @@ def test_a_false_alarm_is_not_refused_for_want_of_a_clock(stops: int, institutio
 
 def test_one_order_is_released_in_a_full_case_too() -> None:
     loop = stopped(20, 40)
-    loop.do("order", order=issue("release", "ord-rel", of="ord-3"))
+    loop.do("order", order=issue("release", "ord-rel", related_order_id="ord-3"))
     loop.answered("execute", "ord-rel", amount_minor=None)
     assert loop.order("ord-3").state is OrderState.RELEASED
 
@@ -80,20 +78,20 @@ def test_a_hold_that_crossed_with_its_release_can_be_told_in_a_full_case() -> No
     for number in range(40):
         loop.joined(f"bank-{number + 100}")
     loop.ordered("freeze", subject=subject(1), amount_minor=100)
-    loop.do("order", order=issue("release", "ord-rel", of="ord-1"))
+    loop.do("order", order=issue("release", "ord-rel", related_order_id="ord-1"))
     full(loop)
     loop.answered("execute", "ord-1", amount_minor=100)
 
 
-def test_a_missed_task_is_asked_again_whatever_other_clocks_run() -> None:
+def test_a_missed_dissuasion_is_asked_again_whatever_other_clocks_run() -> None:
     loop = Loop().claimed()
-    loop.do("task", task=ask())
+    loop.do("dissuasion", dissuasion=ask())
     for number in range(40):
         loop.joined(f"bank-{number + 100}")
-    loop.falls_due(loop.clock("dissuade", "task-1"))
-    loop.falls_due(loop.clock("dissuade", "task-1"))
-    assert loop.it.tasks[0].missed == 1
-    assert ("dissuade", "task-1") in loop.running()
+    loop.falls_due(loop.clock("dissuade", "dissuasion-1"))
+    loop.falls_due(loop.clock("dissuade", "dissuasion-1"))
+    assert loop.it.dissuasions[0].missed_deadlines == 1
+    assert ("dissuade", "dissuasion-1") in loop.running()
 
 
 def test_a_case_that_comes_again_is_acknowledged_again_whatever_other_clocks_run() -> None:
@@ -103,55 +101,59 @@ def test_a_case_that_comes_again_is_acknowledged_again_whatever_other_clocks_run
     assert ("acknowledge", None) in loop.running()
 
 
-def test_an_upheld_objection_to_a_stop_releases_the_freeze_that_took_its_place() -> None:
+def test_an_upheld_appeal_to_a_stop_releases_the_freeze_that_took_its_place() -> None:
     loop = Loop().claimed()
     loop.executed()
-    loop.do("objection", BANK, objection=lodge("lodge", text_sealed="k1.words", orders=("ord-1",)))
-    loop.do("objection", BANK, objection=lodge("notice"))
-    loop.executed("freeze", "ord-2", of="ord-1")
+    loop.do("appeal", BANK, appeal=lodge("file", text_sealed="k1.words", orders=("ord-1",)))
+    loop.do("appeal", BANK, appeal=lodge("notice"))
+    loop.executed("freeze", "ord-2", related_order_id="ord-1")
     assert loop.order("ord-1").state is OrderState.RELEASED and loop.order("ord-2").held_minor
-    loop.do("objection", "officer:officer-c", objection=lodge("uphold", **OTHER, text_sealed="k1.why"))
-    loop.do("objection", "officer:officer-c", objection=lodge("release", **OTHER))
-    assert loop.it.objections[0].state == "released" and loop.it.objections[0].pending == ("bank-001",)
+    loop.do("appeal", "officer:officer-c", appeal=lodge("uphold", **OTHER, text_sealed="k1.why"))
+    loop.do("appeal", "officer:officer-c", appeal=lodge("release", **OTHER))
+    assert loop.it.appeals[0].state == "released" and loop.it.appeals[0].pending_parties == ("bank-001",)
     release = next(one.order_id for one in loop.it.orders if one.kind == "release")
     loop.answered("execute", release, amount_minor=None)
-    assert loop.order("ord-2").held_minor == 0 and loop.it.objections[0].state == "propagated"
+    assert loop.order("ord-2").held_minor == 0 and loop.it.appeals[0].state == "completed"
 
 
 def test_an_answered_letter_does_not_say_that_a_block_was_lifted() -> None:
     loop = Loop().claimed()
     loop.do("measure", BANK, measure=measure("blocked"))
     upheld(loop)
-    loop.do("objection", "officer:officer-c", objection=lodge("release", **OTHER))
-    assert loop.it.objections[0].pending == ("bank-001",)
+    loop.do("appeal", "officer:officer-c", appeal=lodge("release", **OTHER))
+    assert loop.it.appeals[0].pending_parties == ("bank-001",)
     loop.ordered("request_information", "ord-9")
     loop.answered("execute", "ord-9", amount_minor=None)
-    assert loop.it.objections[0].state == "released", "what the bank blocked by itself is not lifted by a letter's answer"
-    loop.do("objection", BANK, objection=lodge("confirm"))
-    assert loop.it.objections[0].state == "propagated"
+    assert loop.it.appeals[0].state == "released", "what the bank blocked by itself is not lifted by a letter's answer"
+    loop.do("appeal", BANK, appeal=lodge("confirm"))
+    assert loop.it.appeals[0].state == "completed"
 
 
 def test_a_freeze_in_place_of_a_stop_holds_no_more_than_arrived() -> None:
     loop = Loop().claimed()
     loop.executed()
-    more = {"of": "ord-1", "verify": None, "traced_minor": None}
-    assert loop.refused("order", order=issue("freeze", "ord-2", **more, amount_minor=19_000_000)) == "above-traced"
+    more = {"related_order_id": "ord-1", "verify": None, "traced_minor": None}
+    assert loop.refused("order", order=issue("freeze", "ord-2", **more, amount_minor=19_000_000)) == "amount-exceeds-traced"
 
 
-def test_who_took_a_task_is_not_told_to_the_others() -> None:
+def test_who_took_a_dissuasion_is_not_told_to_the_others() -> None:
     loop = Loop().claimed()
-    loop.do("task", task=ask())
-    loop.do("task", BANK, task=TaskEvent(event_id="x", task_id="task-1", kind="take"))
-    gone = loop.action("task", "institution:telecom-001", task=TaskEvent(event_id="y", task_id="task-1", kind="give_back"))
+    loop.do("dissuasion", dissuasion=ask())
+    loop.do("dissuasion", BANK, dissuasion=DissuasionEvent(event_id="x", dissuasion_id="dissuasion-1", kind="take"))
+    gone = loop.action(
+        "dissuasion",
+        "institution:telecom-001",
+        dissuasion=DissuasionEvent(event_id="y", dissuasion_id="dissuasion-1", kind="give_back"),
+    )
     change = loop.decide(gone, "institution:telecom-001")
-    assert change.problem == "taken" and "bank-001" not in (change.why or "")
+    assert change.problem == "dissuasion-taken" and "bank-001" not in (change.detail or "")
 
 
 def test_a_false_alarm_ends_a_return_of_the_money_that_is_under_way() -> None:
     """What was frozen is the innocent's own: it is not paid to anybody meanwhile."""
     loop = Loop().claimed()
     loop.executed("freeze", "ord-1")
-    loop.ordered("return_funds", "ord-2", of="ord-1", amount_minor=500_000, currency="CNY")
+    loop.ordered("return_funds", "ord-2", related_order_id="ord-1", amount_minor=500_000, currency="CNY")
     loop.do("order", "officer:officer-b", order=event("approve", "ord-2"))
     loop.do("dispose", disposition="false_positive")
     assert loop.order("ord-2").state is OrderState.RELEASED
@@ -166,7 +168,7 @@ def test_a_false_alarm_releases_what_ran_out_and_was_never_said_to_be_lifted() -
     assert loop.order().state is OrderState.EXPIRED
     loop.do("claim")
     loop.do("dispose", disposition="false_positive")
-    assert [one.of for one in loop.it.orders if one.kind == "release"] == ["ord-1"]
+    assert [one.related_order_id for one in loop.it.orders if one.kind == "release"] == ["ord-1"]
 
 
 def test_a_stop_counts_for_the_unit_that_has_the_case() -> None:
@@ -181,7 +183,7 @@ def test_an_officer_who_saw_the_case_before_its_transfer_acts_for_the_new_unit_i
     loop = Loop().claimed()
     loop.executed()
     loop.do("transfer", queue="financial-regulator-630200")
-    fields = {"order": issue("release", "ord-rel", of="ord-1")} if kind == "order" else {}
+    fields = {"order": issue("release", "ord-rel", related_order_id="ord-1")} if kind == "order" else {}
     assert loop.refused(kind, **fields) == "unknown-case"
     loop.do(kind, "officer:officer-r", queue="financial-regulator-630200", **fields)
 
@@ -195,13 +197,13 @@ def test_what_comes_of_an_order_is_told_to_the_unit_that_has_the_case_now() -> N
     assert loop.order().agency == QUEUE, "who ordered it stays to be read"
 
 
-def test_what_becomes_of_a_task_is_told_to_the_unit_that_has_the_case_now() -> None:
+def test_what_becomes_of_a_dissuasion_is_told_to_the_unit_that_has_the_case_now() -> None:
     loop = Loop().claimed()
-    loop.do("task", task=ask())
+    loop.do("dissuasion", dissuasion=ask())
     loop.do("transfer", queue="financial-regulator-630200")
-    (task,) = loop.it.tasks
-    loop.do("task", f"institution:{task.reach[0].party}", task=task_event("take"))
-    assert ("financial-regulator-630200", "task_taken") in loop.told()
+    (dissuasion,) = loop.it.dissuasions
+    loop.do("dissuasion", f"institution:{dissuasion.reachable_by[0].party}", dissuasion=dissuasion_event("take"))
+    assert ("financial-regulator-630200", "dissuasion_taken") in loop.told()
     assert QUEUE not in {who for who, _ in loop.told()}
 
 
@@ -212,17 +214,17 @@ def _ran_out(loop: Loop) -> None:
     assert loop.order().state is OrderState.EXPIRED and loop.order().lifted_at is None
 
 
-def test_an_objection_waits_for_whoever_may_hold_on_to_what_ran_out() -> None:
+def test_an_appeal_waits_for_whoever_may_hold_on_to_what_ran_out() -> None:
     loop = stopped(0)
     loop.executed()
     _ran_out(loop)
     upheld(loop)
-    loop.do("objection", "officer:officer-c", objection=lodge("release", **OTHER))
-    (one,) = loop.it.objections
-    assert (one.state, one.pending) == ("released", ("bank-001",))
+    loop.do("appeal", "officer:officer-c", appeal=lodge("release", **OTHER))
+    (one,) = loop.it.appeals
+    assert (one.state, one.pending_parties) == ("released", ("bank-001",))
     release = loop.it.orders[-1]
     loop.answered("execute", release.order_id, amount_minor=None)
-    assert loop.it.objections[0].state == "propagated"
+    assert loop.it.appeals[0].state == "completed"
 
 
 def test_a_case_is_not_closed_over_what_crossed_with_its_release() -> None:
@@ -233,7 +235,7 @@ def test_a_case_is_not_closed_over_what_crossed_with_its_release() -> None:
     loop.answered("execute", loop.it.orders[-1].order_id, amount_minor=None)
     loop.answered("execute")
     assert loop.order().state is OrderState.RELEASED and loop.order().lifted_at is None
-    assert loop.refused("close") == "orders-stand"
+    assert loop.refused("close") == "open-obligations"
     loop.answered("lift")
     loop.do("close")
 
@@ -254,65 +256,65 @@ def test_what_an_institution_owes_goes_with_its_signal_to_the_case_that_was_spli
     due = loop.clock("warn", "bank-002").due_at
     loop.do("split", signals=(gone.signal_id,))
     assert ("warn", "bank-002") not in loop.running()
-    (handed,) = loop.changes[-1].follows
+    (handed,) = loop.changes[-1].follow_ups
     other = Loop(handed.case_id)
     other.decide(handed, "stage:deliver")
     assert other.clock("warn", "bank-002").due_at == due
     about = measure("warned", institution="bank-002", signal_id=gone.signal_id)
     sent = loop.do("measure", "institution:bank-002", measure=about)
-    (on,) = sent.follows
+    (on,) = sent.follow_ups
     assert on.case_id == handed.case_id
     other.decide(on, "stage:deliver")
     assert ("warn", "bank-002") not in other.running()
 
 
-def test_two_objections_that_one_answer_ends_are_both_told() -> None:
+def test_two_appeals_that_one_answer_ends_are_both_told() -> None:
     loop = stopped(1)
     for name, officer in (("obj-1", "officer-c"), ("obj-2", "officer-d")):
-        for who, one in ((BANK, lodge("lodge", text_sealed="k1.words")), (BANK, lodge("notice"))):
-            loop.do("objection", who, objection=one.model_copy(update={"objection_id": name}))
+        for who, one in ((BANK, lodge("file", text_sealed="k1.words")), (BANK, lodge("notice"))):
+            loop.do("appeal", who, appeal=one.model_copy(update={"appeal_id": name}))
         other = {"party": QUEUE, "officer": officer}
         for one in (lodge("uphold", **other, text_sealed="k1.why"), lodge("release", **other)):
-            loop.do("objection", f"officer:{officer}", objection=one.model_copy(update={"objection_id": name}))
+            loop.do("appeal", f"officer:{officer}", appeal=one.model_copy(update={"appeal_id": name}))
     loop.answered("execute", loop.it.orders[-1].order_id, amount_minor=None)
-    names = [one.notice_id for one in loop.changes[-1].notices]
+    names = [one.notification_id for one in loop.changes[-1].notifications]
     assert len(set(names)) == len(names)
-    assert {one.state for one in loop.it.objections} == {"propagated"}
+    assert {one.state for one in loop.it.appeals} == {"completed"}
 
 
-def test_a_false_alarm_calls_off_the_tasks() -> None:
+def test_a_false_alarm_calls_off_the_dissuasions() -> None:
     """Nobody is to be called any more about what was nothing."""
     loop = Loop().claimed()
-    loop.do("task", task=ask())
+    loop.do("dissuasion", dissuasion=ask())
     loop.executed()
     loop.do("dispose", disposition="false_positive")
-    (task,) = loop.it.tasks
-    assert (task.state, task.outcome) == ("cancelled", "not_at_risk")
-    assert {one.party for one in task.reach} <= {who for who, says in loop.told() if says == "task_over"}
-    assert ("dissuade", task.task_id) not in loop.running()
-    assert [one.of for one in loop.it.orders if one.kind == "release"] == ["ord-1"]
+    (dissuasion,) = loop.it.dissuasions
+    assert (dissuasion.state, dissuasion.outcome) == ("cancelled", "not_at_risk")
+    assert {one.party for one in dissuasion.reachable_by} <= {who for who, says in loop.told() if says == "dissuasion_ended"}
+    assert ("dissuade", dissuasion.dissuasion_id) not in loop.running()
+    assert [one.related_order_id for one in loop.it.orders if one.kind == "release"] == ["ord-1"]
 
 
 def test_a_measure_that_another_case_hands_over_counts_once() -> None:
     loop = Loop().claimed()
     loop.do("measure", BANK, at=4, measure=measure("warned"))
-    first = loop.changes[-1].counted
+    first = loop.changes[-1].figure_changes
     assert first is not None and len(first.after.measures) == 1
     other = Loop("case-0").claimed()
     other.do("measure", BANK, at=4, measure=measure("warned", "m-2"))
-    loop.do("merge", into="case-0")
-    (handed,) = loop.changes[-1].follows
+    loop.do("merge", into_case_id="case-0")
+    (handed,) = loop.changes[-1].follow_ups
     change = other.decide(handed, "stage:deliver")
     assert change.outcome == "applied" and {one.measure_id for one in other.it.measures} == {"m-1", "m-2"}
-    assert change.counted is None or change.counted.after.measures == ()
+    assert change.figure_changes is None or change.figure_changes.after.measures == ()
 
 
-def test_who_has_the_case_hears_of_an_objection_that_is_due() -> None:
+def test_who_has_the_case_hears_of_an_appeal_that_is_due() -> None:
     loop = Loop().claimed()
     loop.executed()
-    loop.do("objection", BANK, objection=lodge("lodge", text_sealed="k1.words"))
+    loop.do("appeal", BANK, appeal=lodge("file", text_sealed="k1.words"))
     loop.do("transfer", queue="financial-regulator-630200")
-    told = loop.falls_due(loop.clock("appeal", "obj-1")).notices
+    told = loop.falls_due(loop.clock("appeal", "obj-1")).notifications
     assert {one.recipient for one in told} == {"financial-regulator-630200"}
 
 
@@ -326,13 +328,13 @@ def test_what_is_being_released_is_not_lengthened() -> None:
 def test_a_change_is_made_smaller_without_its_counts() -> None:
     loop = Loop().claimed()
     loop.joined("bank-002")
-    loop.do("task", task=ask())
+    loop.do("dissuasion", dissuasion=ask())
     for _ in range(3):
-        loop.do("task", BANK, task=task_event("try", "not_reached"))
+        loop.do("dissuasion", BANK, dissuasion=dissuasion_event("attempt", "not_reached"))
     once = case.smaller(loop.changes[-1])
     assert once is not None and once.case is not None
     assert (len(once.case.signals), once.case.signal_count) == (1, 2)
     twice = case.smaller(once)
     assert twice is not None and twice.case is not None
-    assert (len(twice.case.tasks[0].attempts), twice.case.tasks[0].tries) == (1, 3)
+    assert (len(twice.case.dissuasions[0].attempts), twice.case.dissuasions[0].attempt_count) == (1, 3)
     assert case.smaller(twice) is None

@@ -1,4 +1,5 @@
-"""What must not outlive its cause, and what must: duties, tasks, clocks after retractions, false alarms, transfers and ends."""
+"""What must not outlive its cause, and what must: duties, dissuasions, clocks after retractions, false alarms, transfers and
+ends."""
 
 from __future__ import annotations
 
@@ -7,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from gateway.orders.responses import own_clocks
-from schemas.appeals import ObjectionRequest
+from gateway.orders.responses import own_deadlines
+from schemas.appeals import AppealRequest
 from schemas.cases.case import CaseChange, CaseStatus
-from schemas.deadlines import ClockState, Length
+from schemas.deadlines import DeadlineState, Length
 from schemas.feedback import Feedback
 from schemas.orders.order import OrderState
 from schemas.signals.submission import SignalKind
@@ -30,7 +31,7 @@ def _retract(loop: Loop, n: int = 0, at: float | None = None) -> None:
     """Takes the signal back that came as the n-th newest."""
     gone = loop.it.signals[n]
     change = loop.decide(taken_back(gone), "stage:assess", at)
-    assert change.case is not None, change.why
+    assert change.case is not None, change.detail
 
 
 def test_whoever_reports_again_after_taking_it_back_owes_the_warning_again() -> None:
@@ -80,10 +81,10 @@ def test_what_was_carried_out_after_it_ran_out_stands_until_it_is_lifted(wish: s
     loop.answered("execute")
     assert ("order_lift", "ord-1") in loop.running()
     loop.do("claim")
-    more: dict[str, Any] = {"into": "case-1"} if wish == "merge" else {}
+    more: dict[str, Any] = {"into_case_id": "case-1"} if wish == "merge" else {}
     if wish == "close":
         loop.do("dispose", disposition="confirmed")
-    assert loop.refused(wish, **more) == "orders-stand"
+    assert loop.refused(wish, **more) == "open-obligations"
     assert ("order_lift", "ord-1") in loop.running()
     loop.answered("lift")
     loop.do(wish, **more)
@@ -95,14 +96,14 @@ def test_a_stop_that_only_ran_out_stands_in_nobodys_way() -> None:
     while loop.order().state is not OrderState.EXPIRED:
         loop.falls_due(loop.clock("emergency_stop", "ord-1"))
     loop.do("claim")
-    loop.do("merge", into="case-1")
+    loop.do("merge", into_case_id="case-1")
 
 
 def test_what_is_carried_out_after_it_was_said_to_be_lifted_is_to_be_lifted_again() -> None:
     loop = Loop().claimed()
     loop.ordered()
     loop.answered("verify")
-    loop.do("order", order=issue("release", "rel-1", of="ord-1"))
+    loop.do("order", order=issue("release", "rel-1", related_order_id="ord-1"))
     loop.answered("lift")
     loop.answered("execute")
     assert loop.order().lifted_at is None and ("order_lift", "ord-1") in loop.running()
@@ -117,7 +118,7 @@ def test_the_time_to_acknowledge_is_that_of_the_worst_signal() -> None:
     loop.joined("bank-002", at=1, score=95, severity="critical")
     quick = loop.clock("acknowledge")
     assert (quick.severity, quick.due_at) == ("critical", after(minutes=16)) and quick.due_at < slow.due_at
-    assert [one.state for one in loop.it.clocks if one.name == "acknowledge"] == [ClockState.CANCELLED, ClockState.OPEN]
+    assert [one.state for one in loop.it.deadlines if one.name == "acknowledge"] == [DeadlineState.CANCELLED, DeadlineState.OPEN]
     loop.joined("bank-003", at=2, score=95, severity="critical")
     assert loop.clock("acknowledge") == quick, "one more of the same gives no new time"
 
@@ -143,37 +144,37 @@ def test_a_renewal_goes_on_from_the_day_on_which_the_freeze_ends() -> None:
 def test_the_time_to_answer_a_return_begins_with_the_day_after_its_notice() -> None:
     loop = Loop().claimed()
     loop.executed("freeze")
-    over = {"of": "ord-1", "amount_minor": 100_000, "currency": "CNY", "method": "pro_rata"}
+    over = {"related_order_id": "ord-1", "amount_minor": 100_000, "currency": "CNY", "method": "pro_rata"}
     loop.do("order", order=issue("return_funds", "ret-1", case_id=loop.case_id, **over))
     if loop.order("ret-1").state is OrderState.AWAITING_APPROVAL:
         loop.do("order", "officer:officer-b", order=event("approve", "ret-1"))
     order = loop.order("ret-1")
-    assert order.notice_until is not None and order.answer_by is not None
-    last = order.notice_until - timedelta(microseconds=1)
+    assert order.public_notice_until is not None and order.answer_by is not None
+    last = order.public_notice_until - timedelta(microseconds=1)
     assert order.answer_by == add(last, Length(working_days=3), working=False, calendar=CALENDAR).at
 
 
-def _objection(loop: Loop, n: int, through: str = "bank-001") -> ObjectionRequest:
-    """One more objection, lodged through an institution."""
-    names = {"request_id": f"req-{n}", "objection_id": f"obj-{n}", "case_id": loop.case_id}
-    return ObjectionRequest.model_validate({**names, "move": "lodge", "party": through, "text_sealed": "k1.words"})
+def _appeal(loop: Loop, n: int, through: str = "bank-001") -> AppealRequest:
+    """One more appeal, lodged through an institution."""
+    names = {"request_id": f"req-{n}", "appeal_id": f"obj-{n}", "case_id": loop.case_id}
+    return AppealRequest.model_validate({**names, "action": "file", "party": through, "text_sealed": "k1.words"})
 
 
-def test_the_time_of_an_objection_goes_to_the_unit_that_the_case_goes_to() -> None:
+def test_the_time_of_an_appeal_goes_to_the_unit_that_the_case_goes_to() -> None:
     loop = Loop().claimed()
     loop.executed()
-    loop.do("objection", BANK, objection=_objection(loop, 1))
+    loop.do("appeal", BANK, appeal=_appeal(loop, 1))
     due = loop.clock("written_notice", "obj-1").due_at
     loop.do("transfer", queue="public-security-630222", at=10)
     clock = loop.clock("written_notice", "obj-1")
-    assert (clock.unit, clock.due_at, clock.state) == ("public-security-630222", due, ClockState.OPEN)
+    assert (clock.unit, clock.due_at, clock.state) == ("public-security-630222", due, DeadlineState.OPEN)
 
 
 def test_what_the_unit_before_had_missed_stays_its_own() -> None:
     loop = Loop().claimed()
     loop.executed()
-    loop.do("objection", BANK, objection=_objection(loop, 1))
-    while loop.clock("written_notice", "obj-1").state is not ClockState.FIRED:
+    loop.do("appeal", BANK, appeal=_appeal(loop, 1))
+    while loop.clock("written_notice", "obj-1").state is not DeadlineState.FIRED:
         loop.falls_due(loop.clock("written_notice", "obj-1"))
     loop.do("claim")
     loop.do("transfer", queue="public-security-630222")
@@ -185,32 +186,35 @@ def test_one_door_does_not_close_it_to_others() -> None:
     loop.joined("bank-002")
     loop.executed()
     for n in range(MOST_BY_ONE_DOOR):
-        loop.do("objection", BANK, objection=_objection(loop, n))
-    assert loop.refused("objection", BANK, objection=_objection(loop, 8)) == "too-many-objections"
-    loop.do("objection", "institution:bank-002", objection=_objection(loop, 9, "bank-002"))
+        loop.do("appeal", BANK, appeal=_appeal(loop, n))
+    assert loop.refused("appeal", BANK, appeal=_appeal(loop, 8)) == "too-many-appeals"
+    loop.do("appeal", "institution:bank-002", appeal=_appeal(loop, 9, "bank-002"))
 
 
 def test_nobody_calls_a_person_whom_no_report_is_about_any_more() -> None:
     loop = Loop()
     loop.joined()
     loop.do("claim")
-    loop.do("task", task=ask(case_id=loop.case_id))
+    loop.do("dissuasion", dissuasion=ask(case_id=loop.case_id))
     _retract(loop)
-    assert loop.it.tasks[0].state.value == "cancelled" and loop.running() == set()
-    assert {one.recipient for one in loop.changes[-1].notices if one.says == "task_over"} >= {"bank-001", "telecom-001"}
+    assert loop.it.dissuasions[0].state.value == "cancelled" and loop.running() == set()
+    assert {one.recipient for one in loop.changes[-1].notifications if one.template == "dissuasion_ended"} >= {
+        "bank-001",
+        "telecom-001",
+    }
 
 
 def test_what_was_missed_by_whoever_is_gone_stays_missed_and_escalates_no_further() -> None:
     loop = Loop()
     loop.joined()
     loop.joined("bank-002")
-    while loop.clock("warn", "bank-001").state is not ClockState.FIRED:
+    while loop.clock("warn", "bank-001").state is not DeadlineState.FIRED:
         loop.falls_due(loop.clock("warn", "bank-001"))
     _retract(loop, 1)
     clock = loop.clock("warn", "bank-001")
-    assert (clock.state, clock.late, clock.next_at) == (ClockState.CANCELLED, True, None)
+    assert (clock.state, clock.late, clock.next_at) == (DeadlineState.CANCELLED, True, None)
     loop.joined("bank-001")
-    states = {one.run: one.state for one in figures_of(loop.it).clocks if (one.name, one.party) == ("warn", "bank-001")}
+    states = {one.run: one.state for one in figures_of(loop.it).deadlines if (one.name, one.party) == ("warn", "bank-001")}
     assert states[clock.run] == "fired" and len(states) == 2
 
 
@@ -232,8 +236,8 @@ def test_the_answer_to_a_measure_is_the_same_whatever_others_reported(reported: 
     loop.joined("bank-001", amount_minor=None, currency=None)
     loop.joined("bank-002", amount_minor=reported, currency=currency if reported else None)
     change = loop.do("measure", BANK, at=5, measure=measure("blocked", amount_minor=500_000))
-    assert (change.problem, change.why, change.revision) == (None, None, 3)
-    assert loop.it.measures == (measure("blocked", amount_minor=500_000, at=loop.now),)
+    assert (change.problem, change.detail, change.revision) == (None, None, 3)
+    assert loop.it.measures == (measure("blocked", amount_minor=500_000, recorded_at=loop.now),)
 
 
 def test_what_an_institution_owes_in_a_case_of_leads_tells_nothing_of_other_leads() -> None:
@@ -247,12 +251,12 @@ def test_what_an_institution_owes_in_a_case_of_leads_tells_nothing_of_other_lead
         loop.do("claim", at=5)
         disposed = loop.do("dispose", at=6, disposition="confirmed")
         fallen = loop.falls_due(loop.clock("suspicious_report", "bank-002"))
-        notices = [one for change in (disposed, fallen) for one in change.notices if one.recipient == "bank-002"]
-        assert [one.says for one in notices] == ["feedback", "clock_warns"]
-        ids = [one.notice_id.partition("/")[2] if one.says == "feedback" else one.notice_id for one in notices]
-        (clock,) = own_clocks(loop.it, "bank-002")
+        notices = [one for change in (disposed, fallen) for one in change.notifications if one.recipient == "bank-002"]
+        assert [one.template for one in notices] == ["feedback", "deadline_approaching"]
+        ids = [one.notification_id.partition("/")[2] if one.template == "feedback" else one.notification_id for one in notices]
+        (clock,) = own_deadlines(loop.it, "bank-002")
         told.append((ids, [one.data for one in notices], notices[0].feedback, clock.run, clock.due_at))
-        assert {one.data["run"] for one in fallen.notices if one.recipient == QUEUE} <= {1, 2}
+        assert {one.data["run"] for one in fallen.notifications if one.recipient == QUEUE} <= {1, 2}
     assert told[0] == told[1]
     assert told[0][2] == Feedback(case_id="case-1", outcome="confirmed")
 
@@ -265,7 +269,7 @@ def test_that_a_lead_was_taken_back_is_told_to_the_agency_alone() -> None:
     loop.executed(recipient="bank-003")
     for _ in range(2):
         change = loop.decide(taken_back(loop.it.signals[0]), "stage:assess")
-    assert {one.recipient for one in change.notices if one.taken_back} == {QUEUE}
+    assert {one.recipient for one in change.notifications if one.retraction} == {QUEUE}
 
 
 def test_a_case_of_leads_confirms_its_subject_for_leads_alone() -> None:
@@ -281,7 +285,7 @@ def test_feedback_about_sums_without_measure_is_still_a_record_that_can_be_read(
     for n in range(3):
         change = loop.do("measure", BANK, measure=measure("blocked", f"m-{n}", amount_minor=10**15))
         assert CaseChange.model_validate_json(change.model_dump_json()) == change
-    told = [one.feedback.saved_minor for change in loop.changes for one in change.notices if one.feedback]
+    told = [one.feedback.prevented_loss_minor for change in loop.changes for one in change.notifications if one.feedback]
     assert told[-1] == {"CNY": 10**15}
 
 
@@ -291,11 +295,11 @@ def test_a_lead_of_organized_crime_asks_after_nobody() -> None:
     loop.joined("bank-001", kind=SignalKind.ORGANIZED_CRIME)
     loop.do("claim")
     told = feedback_of(loop.it, loop.it.signals[0].signal_id, "bank-001")
-    assert (told.corroborated_by, told.seen, told.acts, told.saved_minor) == (0, False, (), {})
+    assert (told.corroborated_by, told.reviewed, told.actions_taken, told.prevented_loss_minor) == (0, False, (), {})
 
 
 def _missed_by(loop: Loop, institution: str) -> list[str]:
-    return [one.state for one in figures_of(loop.it).clocks if (one.name, one.party) == ("warn", institution)]
+    return [one.state for one in figures_of(loop.it).deadlines if (one.name, one.party) == ("warn", institution)]
 
 
 def test_what_was_missed_in_a_false_alarm_was_not_missed_by_those_who_are_gone_either() -> None:
@@ -303,7 +307,7 @@ def test_what_was_missed_in_a_false_alarm_was_not_missed_by_those_who_are_gone_e
     loop.joined()
     loop.joined("bank-002")
     for who in ("bank-001", "bank-002"):
-        while loop.clock("warn", who).state is not ClockState.FIRED:
+        while loop.clock("warn", who).state is not DeadlineState.FIRED:
             loop.falls_due(loop.clock("warn", who))
     _retract(loop, 1)
     assert _missed_by(loop, "bank-001") == ["fired"]
@@ -315,7 +319,7 @@ def test_what_was_missed_in_a_false_alarm_was_not_missed_by_those_who_are_gone_e
 def test_what_was_missed_of_a_report_that_was_the_only_one_is_not_missed_when_another_comes() -> None:
     loop = Loop()
     loop.joined()
-    while loop.clock("warn", "bank-001").state is not ClockState.FIRED:
+    while loop.clock("warn", "bank-001").state is not DeadlineState.FIRED:
         loop.falls_due(loop.clock("warn", "bank-001"))
     _retract(loop)
     assert _missed_by(loop, "bank-001") == ["cancelled"]
@@ -323,12 +327,12 @@ def test_what_was_missed_of_a_report_that_was_the_only_one_is_not_missed_when_an
     assert _missed_by(loop, "bank-001") == ["cancelled", "open"]
 
 
-def test_tasks_end_with_the_last_report_of_a_case_that_was_disposed_of_too() -> None:
+def test_dissuasions_end_with_the_last_report_of_a_case_that_was_disposed_of_too() -> None:
     loop = Loop().claimed()
-    loop.do("task", task=ask(case_id=loop.case_id))
+    loop.do("dissuasion", dissuasion=ask(case_id=loop.case_id))
     loop.do("dispose", disposition="confirmed")
     _retract(loop)
-    assert loop.it.tasks[0].state.value == "cancelled"
+    assert loop.it.dissuasions[0].state.value == "cancelled"
 
 
 def test_what_was_done_is_told_of_a_case_whose_last_report_is_gone() -> None:
@@ -336,4 +340,4 @@ def test_what_was_done_is_told_of_a_case_whose_last_report_is_gone() -> None:
     loop.executed()
     signal = loop.it.signals[0]
     _retract(loop)
-    assert "stop_payment" in feedback_of(loop.it, signal.signal_id, "bank-001").acts
+    assert "stop_payment" in feedback_of(loop.it, signal.signal_id, "bank-001").actions_taken

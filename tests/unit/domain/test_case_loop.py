@@ -1,14 +1,14 @@
-"""A case through its loop: duties, measures, orders, tasks, objections, clocks, and who is told what."""
+"""A case through its loop: duties, measures, orders, dissuasions, appeals, clocks, and who is told what."""
 
 from __future__ import annotations
 
 import pytest
 
-from schemas.appeals import ObjectionRequest
+from schemas.appeals import AppealRequest
 from schemas.cases.case import ActionOutcome, CaseStatus
-from schemas.deadlines import ClockState
-from schemas.dissuasion import TaskEvent
-from schemas.notices import NoticeKind
+from schemas.deadlines import DeadlineState
+from schemas.dissuasion import DissuasionEvent
+from schemas.notices import NotificationKind
 from schemas.orders.order import OrderState
 from stream_processors.domain.cases import decide as case
 from stream_processors.domain.cases.state import Phase, phase_of
@@ -38,7 +38,7 @@ def test_a_claim_acknowledges_and_the_disposal_is_due_then() -> None:
     assert phase_of(loop.it, loop.now) is Phase.IN_HANDLING
     loop.do("release")
     assert phase_of(loop.it, loop.now) is Phase.ACKNOWLEDGED
-    assert loop.refused("acknowledge") == "not-allowed"
+    assert loop.refused("acknowledge") == "transition-not-allowed"
 
 
 def test_an_acknowledgement_without_a_claim_is_one_too() -> None:
@@ -92,8 +92,8 @@ def test_an_executed_stop_tells_the_sender_what_was_saved() -> None:
     loop = Loop().claimed()
     loop.executed()
     assert ("bank-001", "feedback") in loop.told()
-    said = next(one.feedback for one in loop.changes[-1].notices if one.feedback)
-    assert said.acts == ("stop_payment",) and said.saved_minor == {"CNY": 800_000}
+    said = next(one.feedback for one in loop.changes[-1].notifications if one.feedback)
+    assert said.actions_taken == ("stop_payment",) and said.prevented_loss_minor == {"CNY": 800_000}
     assert said.corroborated_by == 0
 
 
@@ -110,7 +110,7 @@ def test_an_order_that_runs_out_expires_by_its_clock_once() -> None:
     early = loop.falls_due(hold, at=after(minutes=1))
     assert (early.outcome, early.problem) == (ActionOutcome.REFUSED, "not-due")
     loop.falls_due(loop.clock("emergency_stop", "ord-1"))
-    assert ("bank-001", "order_ends_soon") in loop.told() and ("bank-001", "clock_warns") in loop.told()
+    assert ("bank-001", "order_expires_soon") in loop.told() and ("bank-001", "deadline_approaching") in loop.told()
     moment = loop.clock("emergency_stop", "ord-1")
     loop.falls_due(moment)
     assert loop.order().state is OrderState.EXPIRED
@@ -124,12 +124,12 @@ def test_a_comparison_that_comes_late_is_kept_and_its_clock_is_marked_late() -> 
     clock = loop.clock("verify_stop", "ord-1")
     assert (clock.due_at, clock.unit) == (after(minutes=5), None)
     loop.falls_due(clock)
-    assert loop.told() == [("bank-001", "clock_fell_due"), ("public-security-630200", "clock_fell_due")]
+    assert loop.told() == [("bank-001", "deadline_passed"), ("public-security-630200", "deadline_passed")]
     assert (loop.order().state, loop.order().overdue) == (OrderState.ISSUED, False), "it may be compared still"
     loop.answered("verify", at=6)
     assert loop.order().state is OrderState.VERIFIED
     ended = loop.clock("verify_stop", "ord-1")
-    assert (ended.state, ended.late, ended.fired_at) == (ClockState.STOPPED, True, after(minutes=5))
+    assert (ended.state, ended.late, ended.fired_at) == (DeadlineState.STOPPED, True, after(minutes=5))
 
 
 def test_what_was_compared_or_called_off_in_time_never_falls_due() -> None:
@@ -138,32 +138,32 @@ def test_what_was_compared_or_called_off_in_time_never_falls_due() -> None:
     waits = loop.clock("verify_stop", "ord-1")
     loop.answered("mismatch", at=5)
     ended = loop.clock("verify_stop", "ord-1")
-    assert (ended.state, ended.late) == (ClockState.STOPPED, False)
+    assert (ended.state, ended.late) == (DeadlineState.STOPPED, False)
     assert loop.falls_due(waits, after(minutes=6)).problem == "stale-run"
     loop.ordered(order_id="ord-2", subject=subject(2))
-    loop.do("order", order=issue("release", "ord-3", of="ord-2"))
+    loop.do("order", order=issue("release", "ord-3", related_order_id="ord-2"))
     ended = loop.clock("verify_stop", "ord-2")
-    assert (ended.state, ended.late) == (ClockState.CANCELLED, None)
+    assert (ended.state, ended.late) == (DeadlineState.CANCELLED, None)
 
 
 def test_a_notice_is_waited_for_and_nobody_is_late_with_it() -> None:
     loop = Loop().claimed()
     loop.executed("freeze")
-    loop.ordered("return_funds", "ret-1", of="ord-1", amount_minor=300_000, method="pro_rata")
+    loop.ordered("return_funds", "ret-1", related_order_id="ord-1", amount_minor=300_000, method="pro_rata")
     loop.do("order", "officer:officer-b", order=event("approve", "ret-1"))
     notice = loop.clock("return_notice", "ret-1")
-    assert notice.due_at == loop.order("ret-1").notice_until and notice.escalations == ()
+    assert notice.due_at == loop.order("ret-1").public_notice_until and notice.escalations == ()
     paid = event("execute", "ret-1", amount_minor=300_000)
-    assert loop.refused("order", BANK, order=paid) == "notice-running"
+    assert loop.refused("order", BANK, order=paid) == "public-notice-running"
     change = loop.falls_due(notice)
-    assert {(one.recipient, one.says) for one in change.notices} == {
-        ("bank-001", "notice_ended"),
-        ("public-security-630200", "notice_ended"),
-        (QUEUE, "notice_ended"),
+    assert {(one.recipient, one.template) for one in change.notifications} == {
+        ("bank-001", "public_notice_ended"),
+        ("public-security-630200", "public_notice_ended"),
+        (QUEUE, "public_notice_ended"),
     }
-    assert change.counted is None, "it is nobody's duty"
+    assert change.figure_changes is None, "it is nobody's duty"
     ended = loop.clock("return_notice", "ret-1")
-    assert (ended.state, ended.late, ended.next_at) == (ClockState.CANCELLED, None, None)
+    assert (ended.state, ended.late, ended.next_at) == (DeadlineState.CANCELLED, None, None)
     assert loop.falls_due(notice).problem == "stale-run", "once"
     loop.answered("execute", "ret-1", amount_minor=300_000)
     assert loop.order("ret-1").paid_minor == 300_000
@@ -173,10 +173,17 @@ def test_the_last_day_of_a_notice_that_is_a_day_off_moves_to_the_next_working_da
     """Civil Code 203: the clock's own calendar tells, which the order is told by."""
     loop = Loop().claimed()
     loop.executed("freeze")
-    loop.ordered("return_funds", "ret-1", of="ord-1", amount_minor=300_000, method="pro_rata", announced_at=after(days=-2))
+    loop.ordered(
+        "return_funds",
+        "ret-1",
+        related_order_id="ord-1",
+        amount_minor=300_000,
+        method="pro_rata",
+        public_notice_at=after(days=-2),
+    )
     loop.do("order", "officer:officer-b", order=event("approve", "ret-1"))
-    until = loop.order("ret-1").notice_until
-    rule = POLICY.clocks.rule("return_notice")
+    until = loop.order("ret-1").public_notice_until
+    rule = POLICY.deadlines.rule("return_notice")
     assert until is not None and rule is not None and loop.clock("return_notice", "ret-1").due_at == until
     assert until == add(after(days=-2), rule.length, working=True, calendar=CALENDAR).at
 
@@ -191,7 +198,7 @@ def test_a_false_alarm_releases_at_once_what_was_ordered() -> None:
     assert loop.order("ord-3").state is OrderState.RELEASED, "it was not carried out yet"
     assert {("bank-001", "order_released"), ("telecom-001", "order_released")} <= set(loop.told())
     assert ("warn", "bank-001") not in loop.running()
-    assert loop.refused("close") == "orders-stand"
+    assert loop.refused("close") == "open-obligations"
     releases = [one for one in loop.it.orders if one.kind == "release"]
     for one in releases:
         loop.answered("execute", one.order_id, amount_minor=None)
@@ -206,14 +213,14 @@ def test_a_confirmed_case_keeps_its_orders() -> None:
     loop.do("dispose", disposition="confirmed")
     assert loop.order().state is OrderState.EXECUTED
     assert ("bank-001", "feedback") in loop.told()
-    loop.do("order", "officer:officer-b", order=issue("release", "ord-9", of="ord-1"))
+    loop.do("order", "officer:officer-b", order=issue("release", "ord-9", related_order_id="ord-1"))
     loop.answered("execute", "ord-9", amount_minor=None)
     assert loop.order().state is OrderState.RELEASED, "an officer of the unit may release without holding the case"
 
 
 def filed(loop: Loop) -> dict[str | None, str]:
     """Institution -> the state of its newest suspicious transaction report."""
-    return {one.about: one.state.value for one in loop.it.clocks if one.name == "suspicious_report"}
+    return {one.about: one.state.value for one in loop.it.deadlines if one.name == "suspicious_report"}
 
 
 def confirmed(*institutions: str) -> Loop:
@@ -228,7 +235,7 @@ def confirmed(*institutions: str) -> Loop:
 def test_a_confirmed_case_makes_the_suspicious_report_due_of_the_banks_that_reported_it() -> None:
     loop = confirmed("bank-001", "telecom-001", "pay-001")
     assert filed(loop) == {"bank-001": "open", "pay-001": "open"}, "a telecom operator files none"
-    rule = POLICY.clocks.rule("suspicious_report")
+    rule = POLICY.deadlines.rule("suspicious_report")
     assert rule is not None
     due = add(loop.now, rule.length, working=True, calendar=CALENDAR).at
     assert loop.clock("suspicious_report", "bank-001").due_at == due
@@ -240,17 +247,17 @@ def test_a_confirmed_case_makes_the_suspicious_report_due_of_the_banks_that_repo
 def test_a_suspicious_report_that_is_not_filed_is_told_its_bank_and_counts_as_missing() -> None:
     loop = confirmed("bank-001")
     warned = loop.falls_due(loop.clock("suspicious_report", "bank-001"))
-    assert [(one.recipient, one.says) for one in warned.notices] == [("bank-001", "clock_warns")]
+    assert [(one.recipient, one.template) for one in warned.notifications] == [("bank-001", "deadline_approaching")]
     fired = loop.falls_due(loop.clock("suspicious_report", "bank-001"))
-    assert ("bank-001", "clock_fell_due") in loop.told() and ("financial-regulator-630200", "clock_fell_due") in loop.told()
-    assert [(one.name, one.party, one.state) for one in fired.counted.after.clocks] == [
+    assert ("bank-001", "deadline_passed") in loop.told() and ("financial-regulator-630200", "deadline_passed") in loop.told()
+    assert [(one.name, one.party, one.state) for one in fired.figure_changes.after.deadlines] == [
         ("suspicious_report", "bank-001", "fired")
     ]
     again = loop.falls_due(loop.clock("suspicious_report", "bank-001"))
-    assert [one.says for one in again.notices] == ["clock_escalated"]
+    assert [one.template for one in again.notifications] == ["deadline_escalated"]
     late = loop.do("measure", BANK, measure=measure("reported", done_at=loop.now))
     assert loop.clock("suspicious_report", "bank-001").late and loop.it.measures[-1].late
-    assert [(one.state, one.late) for one in late.counted.after.clocks] == [("stopped", True)]
+    assert [(one.state, one.late) for one in late.figure_changes.after.deadlines] == [("stopped", True)]
 
 
 def test_what_was_reported_before_the_confirmation_is_no_suspicious_report() -> None:
@@ -308,9 +315,9 @@ def test_a_report_taken_back_reaches_whoever_acted_on_it() -> None:
     loop = Loop().claimed()
     loop.executed()
     loop.decide(taken_back(loop.it.signals[0]), "stage:assess")
-    told = {one.recipient: one.taken_back for one in loop.changes[-1].notices if one.taken_back}
+    told = {one.recipient: one.retraction for one in loop.changes[-1].notifications if one.retraction}
     assert set(told) == {"bank-001", QUEUE}
-    assert told[QUEUE].proposed[0].order_id == "ord-1" and told["bank-001"].undo[0].undo == "release"
+    assert told[QUEUE].proposed_orders[0].order_id == "ord-1" and told["bank-001"].reversals[0].reversal == "release"
 
 
 def test_a_correction_says_so_and_proposes_what_no_report_bears_out_any_more() -> None:
@@ -319,13 +326,13 @@ def test_a_correction_says_so_and_proposes_what_no_report_bears_out_any_more() -
     older = loop.it.signals[0]
     loop.joined(older.institution, signal_id=older.signal_id, version=2, amount_minor=held - 1_000)
     loop.decide(taken_back(older), "stage:assess")
-    notices = [one for one in loop.changes[-1].notices if one.taken_back]
-    assert {(one.recipient, one.kind, one.taken_back.change) for one in notices if one.taken_back} == {
-        ("bank-001", NoticeKind.CORRECTION, "correction"),
-        (QUEUE, NoticeKind.CORRECTION, "correction"),
+    notices = [one for one in loop.changes[-1].notifications if one.retraction]
+    assert {(one.recipient, one.kind, one.retraction.change) for one in notices if one.retraction} == {
+        ("bank-001", NotificationKind.CORRECTION, "correction"),
+        (QUEUE, NotificationKind.CORRECTION, "correction"),
     }
-    (proposed,) = next(one.taken_back.proposed for one in notices if one.recipient == QUEUE and one.taken_back)
-    assert (proposed.order_id, proposed.undo, proposed.amount_minor) == ("ord-1", "release", 1_000)
+    (proposed,) = next(one.retraction.proposed_orders for one in notices if one.recipient == QUEUE and one.retraction)
+    assert (proposed.order_id, proposed.reversal, proposed.amount_minor) == ("ord-1", "release", 1_000)
 
 
 def test_whoever_holds_the_subject_is_warned_when_one_more_reports_it() -> None:
@@ -344,48 +351,46 @@ def test_others_are_warned_when_one_more_reports_the_subject() -> None:
     assert loop.told() == []
 
 
-def test_a_dissuasion_task_has_its_short_clock() -> None:
+def test_a_dissuasion_dissuasion_has_its_short_clock() -> None:
     loop = Loop().claimed()
-    loop.do("task", task=ask())
-    assert ("dissuade", "task-1") in loop.running()
-    loop.do("task", BANK, task=TaskEvent(event_id="x", task_id="task-1", kind="take"))
-    warned = loop.falls_due(loop.clock("dissuade", "task-1"))
-    assert [one.recipient for one in warned.notices] == ["bank-001"]
-    loop.falls_due(loop.clock("dissuade", "task-1"))
-    assert loop.it.tasks[0].missed == 1 and loop.it.tasks[0].taken_by is None
-    assert ("dissuade", "task-1") in loop.running()
+    loop.do("dissuasion", dissuasion=ask())
+    assert ("dissuade", "dissuasion-1") in loop.running()
+    loop.do("dissuasion", BANK, dissuasion=DissuasionEvent(event_id="x", dissuasion_id="dissuasion-1", kind="take"))
+    warned = loop.falls_due(loop.clock("dissuade", "dissuasion-1"))
+    assert [one.recipient for one in warned.notifications] == ["bank-001"]
+    loop.falls_due(loop.clock("dissuade", "dissuasion-1"))
+    assert loop.it.dissuasions[0].missed_deadlines == 1 and loop.it.dissuasions[0].taken_by is None
+    assert ("dissuade", "dissuasion-1") in loop.running()
 
 
-def lodge(move: str, party: str = "bank-001", officer: str | None = None, **more: object) -> ObjectionRequest:
-    return ObjectionRequest(
-        request_id="r", objection_id="obj-1", case_id="case-1", move=move, party=party, officer=officer, **more
-    )
+def lodge(move: str, party: str = "bank-001", officer: str | None = None, **more: object) -> AppealRequest:
+    return AppealRequest(request_id="r", appeal_id="obj-1", case_id="case-1", action=move, party=party, officer=officer, **more)
 
 
-def test_an_objection_that_is_upheld_releases_and_ends_when_the_executor_says_so() -> None:
+def test_an_appeal_that_is_upheld_releases_and_ends_when_the_executor_says_so() -> None:
     loop = Loop().claimed()
     loop.executed()
-    loop.do("objection", BANK, objection=lodge("lodge", text_sealed="k1.words"))
+    loop.do("appeal", BANK, appeal=lodge("file", text_sealed="k1.words"))
     assert {("written_notice", "obj-1"), ("appeal", "obj-1")} <= loop.running()
-    loop.do("objection", BANK, objection=lodge("notice"))
+    loop.do("appeal", BANK, appeal=lodge("notice"))
     own = {"party": QUEUE, "officer": "officer-a"}
-    assert loop.refused("objection", objection=lodge("uphold", **own, text_sealed="k1.why")) == "own-order"
+    assert loop.refused("appeal", appeal=lodge("uphold", **own, text_sealed="k1.why")) == "conflict-of-interest"
     other = {"party": QUEUE, "officer": "officer-c"}
-    loop.do("objection", "officer:officer-c", objection=lodge("uphold", **other, text_sealed="k1.why"))
-    loop.do("objection", "officer:officer-c", objection=lodge("release", **other))
+    loop.do("appeal", "officer:officer-c", appeal=lodge("uphold", **other, text_sealed="k1.why"))
+    loop.do("appeal", "officer:officer-c", appeal=lodge("release", **other))
     assert ("release", "obj-1") in loop.running()
     assert ("bank-001", "order_released") in loop.told()
     loop.answered("execute", next(one.order_id for one in loop.it.orders if one.kind == "release"), amount_minor=None)
     assert loop.order().state is OrderState.RELEASED
-    assert loop.it.objections[0].state == "propagated"
+    assert loop.it.appeals[0].state == "completed"
     assert ("release", "obj-1") not in loop.running()
 
 
 def test_nobody_objects_in_anothers_name() -> None:
     loop = Loop().claimed()
     loop.executed()
-    assert loop.refused("objection", OTHER, objection=lodge("lodge")) == "forbidden"
-    assert loop.refused("objection", objection=lodge("lodge", party=QUEUE, officer="officer-z")) == "forbidden"
+    assert loop.refused("appeal", OTHER, appeal=lodge("file")) == "forbidden"
+    assert loop.refused("appeal", appeal=lodge("file", party=QUEUE, officer="officer-z")) == "forbidden"
 
 
 def test_an_institutions_retry_is_an_echo() -> None:
@@ -393,7 +398,7 @@ def test_an_institutions_retry_is_an_echo() -> None:
     action = loop.action("measure", BANK, measure=measure())
     loop.decide(action, BANK)
     again = loop.decide(action, BANK)
-    assert again.outcome is ActionOutcome.ECHO and len(loop.it.measures) == 1
+    assert again.outcome is ActionOutcome.REDELIVERY and len(loop.it.measures) == 1
 
 
 def test_clocks_that_joins_start_leave_room_for_orders() -> None:
@@ -403,17 +408,17 @@ def test_clocks_that_joins_start_leave_room_for_orders() -> None:
     loop.do("claim")
     loop.ordered()
     assert loop.order().state is OrderState.ISSUED
-    assert len(loop.it.clocks) <= 64
+    assert len(loop.it.deadlines) <= 64
 
 
 def test_a_transfer_asks_the_new_unit_to_acknowledge() -> None:
     loop = Loop().claimed()
     change = loop.do("transfer", queue="financial-regulator-630200")
-    assert change.left == QUEUE and loop.it.queue == "financial-regulator-630200"
+    assert change.left_queue == QUEUE and loop.it.queue == "financial-regulator-630200"
     assert loop.clock("acknowledge").unit == "financial-regulator-630200"
     assert loop.it.acknowledged_at is None and loop.it.holder is None
     loop.do("claim", "officer:officer-r", queue="financial-regulator-630200")
-    assert loop.clock("acknowledge").state is ClockState.STOPPED
+    assert loop.clock("acknowledge").state is DeadlineState.STOPPED
 
 
 def test_a_letter_reaches_the_unit_that_had_the_case_before_and_is_answered_by_it() -> None:
@@ -423,12 +428,12 @@ def test_a_letter_reaches_the_unit_that_had_the_case_before_and_is_answered_by_i
     loop.do("claim", officer, queue=now_in)
     letter = issue("supervision_letter", "ord-2", case_id="case-1", agency=now_in, recipient=QUEUE)
     change = loop.do("order", officer, queue=now_in, order=letter)
-    assert [(one.recipient, one.says) for one in change.notices if one.order_id == "ord-2"] == [(QUEUE, "order_issued")]
+    assert [(one.recipient, one.template) for one in change.notifications if one.order_id == "ord-2"] == [(QUEUE, "order_issued")]
     assert ("answer_letter", "ord-2") in loop.running() and ("order_answer", "ord-2") not in loop.running()
     said = event("execute", "ord-2", unit=QUEUE, text_sealed="k1.answer")
     change = loop.do("order", "officer:officer-a", order=said)
     assert loop.order("ord-2").state is OrderState.EXECUTED and ("answer_letter", "ord-2") not in loop.running()
-    assert (now_in, "order_executed") in [(one.recipient, one.says) for one in change.notices]
+    assert (now_in, "order_executed") in [(one.recipient, one.template) for one in change.notifications]
 
 
 def test_a_letters_clock_tells_the_unit_that_has_not_answered() -> None:
@@ -439,7 +444,7 @@ def test_a_letters_clock_tells_the_unit_that_has_not_answered() -> None:
     loop.falls_due(clock)
     assert unit in [recipient for recipient, _ in loop.told()], "it is warned"
     change = loop.falls_due(loop.clock("answer_letter", "ord-1"))
-    assert unit in [one.recipient for one in change.notices if one.says == "order_unanswered"]
+    assert unit in [one.recipient for one in change.notifications if one.template == "order_answer_overdue"]
     assert loop.order().overdue
 
 
@@ -455,7 +460,7 @@ def test_a_case_that_comes_again_is_to_be_acknowledged_again() -> None:
 @pytest.mark.parametrize("kind", ["merge", "split", "transfer", "dispose"])
 def test_what_ends_or_moves_a_case_is_its_holders(kind: str) -> None:
     loop = Loop().claimed()
-    extra = {"disposition": "confirmed", "into": "case-0", "signals": ("sig-0",)}
+    extra = {"disposition": "confirmed", "into_case_id": "case-0", "signals": ("sig-0",)}
     change = loop.decide(loop.action(kind, "officer:officer-b", **extra), "officer:officer-b")
     assert change.problem == "not-holder"
-    assert set(change.moves) == set(case.list_allowed(loop.it, loop.now))
+    assert set(change.allowed_transitions) == set(case.list_allowed(loop.it, loop.now))

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from schemas.deadlines import Clock, Clocks, ClockState, ClockStep, DutyRole, Severity
+from schemas.deadlines import Deadline, Deadlines, DeadlineState, DeadlineStep, DutyRole, Severity
 from stream_processors.domain.deadlines import deadlines as domain
 from tests.support.builders import T0, after
 from tests.support.clocks import CALENDAR, RULES, SHIPPED, fallen, local, started
@@ -17,7 +17,7 @@ from tests.support.clocks import CALENDAR, RULES, SHIPPED, fallen, local, starte
 PAGE = Path(__file__).parents[3] / "docs" / "guide" / "deadlines.md"
 
 
-def stopped(clocks: tuple[Clock, ...], now: datetime, **over: Any) -> Clock:
+def stopped(clocks: tuple[Deadline, ...], now: datetime, **over: Any) -> Deadline:
     found = domain.stop(clocks, **{"name": "block", "now": now, **over}).clock
     assert found is not None
     return found
@@ -25,9 +25,9 @@ def stopped(clocks: tuple[Clock, ...], now: datetime, **over: Any) -> Clock:
 
 def test_a_clock_that_starts_waits_for_its_warning() -> None:
     (clock,) = started()
-    assert (clock.name, clock.run, clock.state) == ("block", 1, ClockState.OPEN)
+    assert (clock.name, clock.run, clock.state) == ("block", 1, DeadlineState.OPEN)
     assert (clock.started_at, clock.warn_at, clock.due_at) == (T0, after(minutes=20), after(minutes=30))
-    assert (clock.step, clock.next_at) == (ClockStep.WARN, clock.warn_at)
+    assert (clock.step, clock.next_at) == (DeadlineStep.WARN, clock.warn_at)
     assert [(rung.to, rung.at) for rung in clock.escalations] == [
         (DutyRole.UNIT_HEAD, after(hours=1)),
         (DutyRole.CITY, after(hours=2, minutes=30)),
@@ -47,7 +47,7 @@ def test_its_steps_fall_due_one_after_the_other_and_tell_one_more_each_time() ->
         ("escalate-1", (DutyRole.UNIT_HEAD,), (), 1),
         ("escalate-2", (DutyRole.CITY,), (), 2),
     ]
-    assert (clocks[0].state, clocks[0].step, clocks[0].fired_at) == (ClockState.FIRED, None, after(minutes=30))
+    assert (clocks[0].state, clocks[0].step, clocks[0].fired_at) == (DeadlineState.FIRED, None, after(minutes=30))
 
 
 def test_what_is_told_names_the_basis_and_whether_it_is_confirmed() -> None:
@@ -83,7 +83,7 @@ def test_a_run_that_was_ended_or_never_was_is_stale() -> None:
 
 def test_a_measure_in_time_stops_the_clock() -> None:
     clock = stopped(started(), after(minutes=30))
-    assert (clock.state, clock.late, clock.step, clock.next_at) == (ClockState.STOPPED, False, None, None)
+    assert (clock.state, clock.late, clock.step, clock.next_at) == (DeadlineState.STOPPED, False, None, None)
     assert clock.stopped_at == after(minutes=30)
 
 
@@ -91,7 +91,7 @@ def test_a_measure_that_comes_late_stops_the_clock_and_is_marked_late() -> None:
     assert stopped(started(), after(minutes=30, seconds=1)).late is True
     clocks = fallen(fallen(started(), after(minutes=20)).clocks, after(minutes=30)).clocks
     clock = stopped(clocks, after(minutes=45))
-    assert (clock.state, clock.late, clock.fired_at, clock.step) == (ClockState.STOPPED, True, after(minutes=30), None)
+    assert (clock.state, clock.late, clock.fired_at, clock.step) == (DeadlineState.STOPPED, True, after(minutes=30), None)
 
 
 def test_what_was_done_in_time_and_told_late_is_in_time_but_nothing_is_done_in_the_future() -> None:
@@ -110,7 +110,7 @@ def test_a_measure_without_a_clock_changes_nothing() -> None:
 
 def test_started_again_it_is_another_run_and_the_old_one_never_falls_due() -> None:
     clocks = started(started(), now=after(minutes=25))
-    assert [(one.run, one.state) for one in clocks] == [(1, ClockState.CANCELLED), (2, ClockState.OPEN)]
+    assert [(one.run, one.state) for one in clocks] == [(1, DeadlineState.CANCELLED), (2, DeadlineState.OPEN)]
     assert fallen(clocks, after(minutes=30), run=1).refusal is not None
     assert fallen(clocks, after(minutes=45), run=2).clock is not None
 
@@ -119,7 +119,7 @@ def test_clocks_of_a_name_run_beside_each_other_for_different_things() -> None:
     clocks = started(started(about="bank-001"), about="bank-002")
     assert [(one.run, one.about) for one in clocks] == [(1, "bank-001"), (2, "bank-002")]
     ended = domain.stop(clocks, name="block", about="bank-001", now=T0).clocks
-    assert [one.state for one in ended] == [ClockState.STOPPED, ClockState.OPEN]
+    assert [one.state for one in ended] == [DeadlineState.STOPPED, DeadlineState.OPEN]
 
 
 def test_a_case_that_ends_calls_off_what_is_outstanding_and_nothing_else() -> None:
@@ -145,13 +145,13 @@ def test_an_order_that_names_its_own_date_is_due_then() -> None:
 
 def test_a_warning_that_comes_after_the_due_time_is_told_to_nobody() -> None:
     late = fallen(started(), after(hours=1))
-    assert late.clock is not None and late.clock.step is ClockStep.DUE and late.reached == ()
+    assert late.clock is not None and late.clock.step is DeadlineStep.DUE and late.reached == ()
     assert [one.step for one in fallen(late.clocks, after(hours=1)).reached] == ["due"]
 
 
 def test_a_time_too_short_to_warn_of_has_no_warning() -> None:
     (clock,) = started(until=after(minutes=5))
-    assert clock.warn_at is None and clock.step is ClockStep.DUE
+    assert clock.warn_at is None and clock.step is DeadlineStep.DUE
 
 
 def test_a_clock_that_the_policy_does_not_name_is_not_started() -> None:
@@ -183,14 +183,14 @@ def test_the_length_is_that_of_the_severity() -> None:
 
 
 def test_a_policy_that_changes_moves_no_running_clock_and_a_rule_that_is_gone_still_tells_its_officer() -> None:
-    found = fallen(fallen(started(), after(minutes=20)).clocks, after(minutes=30), rules=Clocks())
+    found = fallen(fallen(started(), after(minutes=20)).clocks, after(minutes=30), rules=Deadlines())
     assert found.clock is not None and found.clock.due_at == after(minutes=30)
     (told,) = found.reached
     assert (told.roles, told.parties, told.basis, told.needs_confirmation) == ((DutyRole.OFFICER,), (), "", True)
 
 
 def test_a_case_has_room_for_a_bounded_number_of_clocks_and_the_count_of_runs_goes_on() -> None:
-    clocks: tuple[Clock, ...] = started(name="warn")
+    clocks: tuple[Deadline, ...] = started(name="warn")
     for _ in range(3 * domain.MAX_CLOCKS):
         clocks = domain.stop(started(clocks), name="block", now=T0).clocks
     assert len(clocks) == domain.MAX_CLOCKS and clocks[-1].run == 3 * domain.MAX_CLOCKS
@@ -199,14 +199,14 @@ def test_a_case_has_room_for_a_bounded_number_of_clocks_and_the_count_of_runs_go
     for n in range(domain.MAX_CLOCKS + 1):
         found = domain.start(full, name="block", about=f"order-{n}", rules=RULES, calendar=CALENDAR, now=T0)
         full = found.clocks
-    assert found.refusal is not None and found.refusal.problem == "too-many-clocks"
+    assert found.refusal is not None and found.refusal.problem == "too-many-deadlines"
     assert len(full) == domain.MAX_CLOCKS and all(one.next_at for one in full)
 
 
 def test_a_clock_is_the_same_after_the_log() -> None:
     (clock,) = started(about="bank-001")
-    assert Clock.model_validate_json(clock.model_dump_json()) == Clock(**clock.model_dump())
-    assert Clock.model_validate_json(clock.model_dump_json()).model_dump() == clock.model_dump()
+    assert Deadline.model_validate_json(clock.model_dump_json()) == Deadline(**clock.model_dump())
+    assert Deadline.model_validate_json(clock.model_dump_json()).model_dump() == clock.model_dump()
 
 
 def rule(**over: Any) -> dict[str, Any]:
@@ -242,11 +242,11 @@ def rule(**over: Any) -> dict[str, Any]:
 )
 def test_a_section_that_is_not_right_says_what_is_wrong(rules: Any, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        Clocks.model_validate(rules if isinstance(rules, dict) else {"rules": rules})
+        Deadlines.model_validate(rules if isinstance(rules, dict) else {"rules": rules})
 
 
 def test_a_severity_without_its_own_length_has_the_general_one() -> None:
-    section = Clocks.model_validate({"rules": [rule(), rule(severity="high", length={"minutes": 5})]})
+    section = Deadlines.model_validate({"rules": [rule(), rule(severity="high", length={"minutes": 5})]})
     for severity in get_args(Severity):
         found = section.rule("block", severity)
         assert found is not None and found.length.count == (5 if severity == "high" else 30)

@@ -12,7 +12,7 @@ from schemas.signals.submission import SignalKind
 from stream_processors.domain.cases import decide as loop
 from stream_processors.domain.notifications.early_warning import early_warning
 from stream_processors.domain.notifications.feedback import Handling, feedback, others, seen_of
-from stream_processors.domain.notifications.notification import Notification
+from stream_processors.domain.notifications.notification import NotificationDraft
 from stream_processors.domain.notifications.reversals import REVERSALS, Executed, taken_back
 from stream_processors.views.allowed_actions import feedback_of
 from tests.support.builders import POLICY, after, join, joined, move
@@ -25,7 +25,7 @@ def played(*actions: Any, case: Case | None = None, minute: int = 1) -> Any:
     """The case after the actions, one a minute."""
     for n, action in enumerate(actions):
         change = loop.decide(action=action, actor="x", case=case, policy=POLICY, now=after(minutes=minute + n))
-        assert change.case is not None, change.why
+        assert change.case is not None, change.detail
         case = change.case
     return case
 
@@ -36,7 +36,7 @@ def one(institution: str, number: int = 1, **over: Any) -> Any:
     )
 
 
-def said(told: tuple[Notification, ...]) -> dict[tuple[str, str], Any]:
+def said(told: tuple[NotificationDraft, ...]) -> dict[tuple[str, str], Any]:
     about = {(one.recipient, getattr(one.payload, "signal_id", None) or one.payload.case_id): one.payload for one in told}
     assert len(about) == len(told)
     return about
@@ -66,7 +66,7 @@ def test_a_tip_is_told_nothing_and_corroborates_nothing() -> None:
 def test_a_claim_is_seen_and_its_release_and_renewal_are_no_news() -> None:
     opened = played(one("bank-a"))
     claimed = played(move("claim"), case=opened)
-    assert said(feedback(opened, claimed))["bank-a", "sig-bank-a-1"].seen
+    assert said(feedback(opened, claimed))["bank-a", "sig-bank-a-1"].reviewed
     was = Handling(seen=seen_of((), claimed))
     released = played(move("release"), case=claimed, minute=2)
     assert feedback(claimed, released, was=was, handling=Handling(seen_of(was.seen, released))) == ()
@@ -96,7 +96,7 @@ def test_acts_and_money_saved_are_told_when_they_change() -> None:
     case = played(one("bank-a"))
     handling = Handling(acts=frozenset({"stop_payment", "warned"}), saved_minor={"CNY": 500, "USD": 0})
     (told,) = feedback(case, case, handling=handling)
-    assert (told.payload.acts, told.payload.saved_minor) == (("stop_payment", "warned"), {"CNY": 500})  # type: ignore[union-attr]
+    assert (told.payload.actions_taken, told.payload.prevented_loss_minor) == (("stop_payment", "warned"), {"CNY": 500})  # type: ignore[union-attr]
     assert feedback(case, case, was=handling, handling=handling) == ()
 
 
@@ -107,7 +107,7 @@ def test_institutions_whose_signals_are_no_longer_listed_hear_of_the_case_once()
     assert "bank-a" not in {signal.institution for signal in full.signals}
     claimed = played(move("claim"), case=full, minute=30)
     told = said(feedback(full, claimed))
-    assert told["bank-a", full.case_id].seen and told["bank-a", full.case_id].signal_id is None
+    assert told["bank-a", full.case_id].reviewed and told["bank-a", full.case_id].signal_id is None
     assert (SECRET, full.case_id) not in told
 
 
@@ -120,7 +120,7 @@ def test_a_signal_that_leaves_the_list_is_no_news() -> None:
 def test_whoever_reported_the_subject_is_warned_when_another_does_and_not_who() -> None:
     before = played(one("bank-a"))
     told = early_warning(before, played(one(SECRET), case=before))
-    assert [(one.recipient, one.payload.others, one.payload.signals) for one in told] == [  # type: ignore[union-attr]
+    assert [(one.recipient, one.payload.other_institutions, one.payload.signals) for one in told] == [  # type: ignore[union-attr]
         ("bank-a", 1, ("sig-bank-a-1",))
     ]
     assert SECRET not in told[0].payload.model_dump_json()
@@ -128,7 +128,7 @@ def test_whoever_reported_the_subject_is_warned_when_another_does_and_not_who() 
 
 def test_whoever_holds_the_subject_is_warned_at_the_first_report() -> None:
     told = early_warning(None, played(one(SECRET)), holders={"telecom-1", SECRET})
-    assert [(one.recipient, one.payload.others) for one in told] == [("telecom-1", 1)]  # type: ignore[union-attr]
+    assert [(one.recipient, one.payload.other_institutions) for one in told] == [("telecom-1", 1)]  # type: ignore[union-attr]
 
 
 def test_more_signals_of_the_same_institution_warn_nobody_again() -> None:
@@ -173,29 +173,29 @@ def test_without_a_live_report_everything_is_proposed_to_be_released() -> None:
     done = [STOP, Executed("telecom-1", "number_suspension", "order-2")]
     told = said(taken_back(gone, change="retraction", executed=done, warned={"bank-d"}))
     bank = told["bank-c", gone.case_id]
-    assert [(one.order_id, one.undo, one.after_order, one.amount_minor) for one in bank.undo] == [
+    assert [(one.order_id, one.reversal, one.requires_order, one.amount_minor) for one in bank.reversals] == [
         ("order-1", "release", True, 900)
     ]
-    assert [(one.did, one.undo, one.after_order) for one in told["bank-d", gone.case_id].undo] == [
+    assert [(one.action, one.reversal, one.requires_order) for one in told["bank-d", gone.case_id].reversals] == [
         ("warned", "withdraw_warning", False)
     ]
-    assert [one.order_id for one in told[gone.queue, gone.case_id].proposed] == ["order-1", "order-2"]
-    assert all(data.needs_receipt and data.others == 0 for data in told.values())
+    assert [one.order_id for one in told[gone.queue, gone.case_id].proposed_orders] == ["order-1", "order-2"]
+    assert all(data.requires_acknowledgement and data.other_institutions == 0 for data in told.values())
     assert "bank-a" not in {one.recipient for one in taken_back(gone, change="retraction", executed=done, warned={"bank-d"})}
 
 
 def test_with_reports_left_only_what_they_do_not_bear_out_is_proposed() -> None:
     left = played(one(SECRET))
     told = said(taken_back(left, change="correction", executed=[STOP], warned=set(), supported_minor={"order-1": 600}))
-    assert [one.amount_minor for one in told[left.queue, left.case_id].proposed] == [300]
-    assert (told["bank-c", left.case_id].others, told["bank-c", left.case_id].change) == (1, "correction")
+    assert [one.amount_minor for one in told[left.queue, left.case_id].proposed_orders] == [300]
+    assert (told["bank-c", left.case_id].other_institutions, told["bank-c", left.case_id].change) == (1, "correction")
 
 
 @pytest.mark.parametrize("supported", [{}, {"order-1": 0}, {"order-1": 600}, {"order-1": 899}, {"order-1": 900}])
 def test_an_executor_reads_the_same_whatever_amount_the_reports_that_are_left_name(supported: dict[str, int]) -> None:
     left = played(one(SECRET))
     told = said(taken_back(left, change="correction", executed=[STOP], warned=set(), supported_minor=supported))
-    assert told["bank-c", left.case_id].undo == (), "the release order says how much"
+    assert told["bank-c", left.case_id].reversals == (), "the release order says how much"
 
 
 @pytest.mark.parametrize("supported", [{}, {"order-1": 900}, {"order-1": 2000}])
@@ -203,12 +203,12 @@ def test_what_the_rest_bears_out_stays_and_its_executor_is_told_all_the_same(sup
     left = played(one(SECRET))
     told = said(taken_back(left, change="retraction", executed=[STOP], warned={"bank-d"}, supported_minor=supported))
     assert set(told) == {("bank-c", left.case_id), ("bank-d", left.case_id)}
-    assert all(data.undo == () for data in told.values())
+    assert all(data.reversals == () for data in told.values())
 
 
 def test_a_thing_that_leaves_nothing_behind_has_nothing_to_undo() -> None:
     signal = joined(signal_id="sig-1")
     gone = played(join(signal_id="sig-1"), retract(signal))
     told = said(taken_back(gone, change="retraction", executed=[Executed("bank-c", "request_information")], warned=set()))
-    assert told["bank-c", gone.case_id].undo == () and (gone.queue, gone.case_id) not in told
+    assert told["bank-c", gone.case_id].reversals == () and (gone.queue, gone.case_id) not in told
     assert "request_information" not in REVERSALS

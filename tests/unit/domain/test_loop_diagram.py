@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from schemas.cases.case import ActionOutcome
-from stream_processors.domain import appeals as objection
+from stream_processors.domain import appeals as appeal
 from stream_processors.domain import dissuasion
 from stream_processors.domain.cases import decide as case
 from stream_processors.domain.cases.decide import LAPSED
 from stream_processors.domain.deadlines import deadlines as clocks
 from stream_processors.domain.orders import order
-from stream_processors.domain.oversight import appraisal as assessment
+from stream_processors.domain.oversight import appraisal as appraisal
 from stream_processors.domain.oversight import data_request, supervision
 from stream_processors.domain.state_diagrams import PICTURES, Edge, diagram
 from tests.support.builders import POLICY, T0, after, case_in, move
@@ -36,21 +36,21 @@ def test_a_picture_says_each_row_once() -> None:
 
 TABLES: list[tuple[str, dict[Any, Any]]] = [
     ("order", order.TABLE),
-    ("task", dissuasion.TABLE),
+    ("dissuasion", dissuasion.TABLE),
     ("case", case.TABLE),
-    ("objection", objection.TABLE),
+    ("appeal", appeal.TABLE),
     ("clock", clocks.TABLE),
-    ("assessment", assessment.TABLE),
+    ("appraisal", appraisal.TABLE),
     ("supervision", supervision.TABLE),
     ("data-request", data_request.TABLE),
 ]
 SHOWN = [
     ("order", "orders"),
-    ("task", "orders"),
+    ("dissuasion", "orders"),
     ("case", "cases"),
-    ("objection", "cases"),
+    ("appeal", "cases"),
     ("clock", "deadlines"),
-    ("assessment", "scorecards"),
+    ("appraisal", "scorecards"),
     ("supervision", "scorecards"),
     ("data-request", "scorecards"),
 ]
@@ -82,5 +82,5 @@ def test_a_case_goes_where_its_picture_says(state: str, kind: str) -> None:
     action = move(kind, "officer-a", action_id="act-new", revision=one.revision)
     now = after(days=1) if state == LAPSED else T0
     change = case.decide(action=action, actor="officer:officer-a", case=one, policy=POLICY, now=now)
-    assert change.outcome is ActionOutcome.APPLIED and change.case is not None, change.why
+    assert change.outcome is ActionOutcome.APPLIED and change.case is not None, change.detail
     assert change.case.status in case.TABLE[state, kind].to

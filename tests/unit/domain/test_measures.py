@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from stream_processors.domain.measures import MOST_MEASURES, MeasureChange, add, is_above_reported
-from stream_processors.domain.state_machine import ClockStart, ClockStop
+from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop
 from tests.support.builders import T0, after
 from tests.support.order_builders import measure
 
@@ -20,14 +20,14 @@ def added(*args: object, **over: object) -> MeasureChange:
 def test_each_measure_stops_its_own_clock() -> None:
     for kind, clock in (("warned", "warn"), ("blocked", "block"), ("reported", "report")):
         change = added(kind)
-        assert change.stops == (ClockStop(clock, "bank-001"),)
+        assert change.stops == (DeadlineStop(clock, "bank-001"),)
         assert change.starts == (), "what runs already is not started anew"
-        assert (change.measure.late, change.measure.at) == (False, after(minutes=5))
+        assert (change.measure.late, change.measure.recorded_at) == (False, after(minutes=5))
 
 
 def test_what_was_done_makes_its_report_due_if_it_was_not() -> None:
-    assert added("blocked", due_at={}).starts == (ClockStart("report", "bank-001"),)
-    assert added("warned", due_at={}).starts == (ClockStart("report", "bank-001"),)
+    assert added("blocked", due_at={}).starts == (DeadlineStart("report", "bank-001"),)
+    assert added("warned", due_at={}).starts == (DeadlineStart("report", "bank-001"),)
     assert added("reported", due_at={}).starts == ()
 
 
@@ -53,13 +53,13 @@ def test_at_the_moment_it_is_due_it_is_in_time_and_without_a_clock_always() -> N
 def test_what_is_reported_after_a_confirmation_is_the_suspicious_transaction_report_as_well() -> None:
     due = {**DUE, "suspicious_report": after(days=7)}
     both = added("reported", due_at=due, running=("report", "suspicious_report"), now=after(hours=2))
-    assert both.stops == (ClockStop("report", "bank-001"), ClockStop("suspicious_report", "bank-001"))
+    assert both.stops == (DeadlineStop("report", "bank-001"), DeadlineStop("suspicious_report", "bank-001"))
     assert both.measure.late, "by the one that was due first"
     one = added("reported", due_at=due, running=("suspicious_report",), now=after(days=7))
-    assert one.stops == (ClockStop("suspicious_report", "bank-001"),)
+    assert one.stops == (DeadlineStop("suspicious_report", "bank-001"),)
     assert not one.measure.late, "the report was done long ago"
     assert added("reported", due_at=due, running=("suspicious_report",), now=after(days=8)).measure.late
-    assert added("warned", due_at=due, running=("suspicious_report",)).stops == (ClockStop("warn", "bank-001"),)
+    assert added("warned", due_at=due, running=("suspicious_report",)).stops == (DeadlineStop("warn", "bank-001"),)
 
 
 def test_the_same_measure_counts_once_however_its_note_is_sealed() -> None:
@@ -76,7 +76,7 @@ def test_a_reference_names_one_measure() -> None:
 
 def test_what_cannot_have_been_done_yet_is_refused() -> None:
     change = add(measures=(), measure=measure(done_at=after(minutes=6)), due_at=DUE, now=T0)
-    assert (change.refused.problem, change.measures) == ("impossible-time", ())
+    assert (change.refused.problem, change.measures) == ("time-out-of-range", ())
     assert add(measures=(), measure=measure(done_at=after(minutes=4)), due_at=DUE, now=T0).refused is None
 
 

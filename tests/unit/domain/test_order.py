@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from schemas.notices import SAID, NoticeKind, told
+from schemas.notices import SAID, NotificationKind, told
 from schemas.orders.kinds import OrderKind
 from schemas.orders.order import Order
 from schemas.orders.policy import OrderRules
 from stream_processors.domain.orders import order_book as orders
 from stream_processors.domain.orders.effects import LIFT_CLOCK
 from stream_processors.domain.orders.order_book import MOST_ORDERS, clock_event, held_minor
-from stream_processors.domain.state_machine import ClockStart, ClockStop
+from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop
 from tests.support.builders import T0, after
 from tests.support.order_builders import ANSWERS, BANK, OFFICER, RULES, SECOND, STAGE, Desk, ends, event, issue, subject, transfer
 
@@ -23,7 +23,7 @@ LARGE = {"amount_minor": 60_000_000, "verify": transfer(70_000_000)}
 
 
 def said(change: orders.OrdersChange) -> list[tuple[str, str]]:
-    return [(one.recipient, one.says) for one in change.notices]
+    return [(one.recipient, one.template) for one in change.notices]
 
 
 def why(change: orders.OrdersChange) -> str | None:
@@ -39,8 +39,11 @@ def test_a_stop_is_issued_with_its_times_and_reaches_its_recipient() -> None:
     assert (order.state, order.issued_by, order.valid_until) == ("issued", "officer-a", after(hours=48))
     assert order.verify_fields == ("name", "account", "amount", "time")
     assert said(change) == [(INSTITUTION, "order_issued")]
-    expected = {ClockStart("emergency_stop", "ord-1", after(hours=48)), ClockStart("order_answer", "ord-1", after(minutes=30))}
-    expected.add(ClockStart("verify_stop", "ord-1"))  # as long as the policy's clock of that name says
+    expected = {
+        DeadlineStart("emergency_stop", "ord-1", after(hours=48)),
+        DeadlineStart("order_answer", "ord-1", after(minutes=30)),
+    }
+    expected.add(DeadlineStart("verify_stop", "ord-1"))  # as long as the policy's clock of that name says
     assert set(change.starts) == expected
 
 
@@ -48,8 +51,8 @@ def test_a_stop_is_not_carried_out_before_it_was_compared() -> None:
     desk = Desk()
     desk.do(issue())
     change = desk.answer("execute")
-    assert why(change) == "not-allowed"
-    assert "execute" not in change.refused.moves and "verify" in change.refused.moves
+    assert why(change) == "transition-not-allowed"
+    assert "execute" not in change.refused.allowed_transitions and "verify" in change.refused.allowed_transitions
 
 
 COMPARED = ("verify_stop", "ord-1")
@@ -92,8 +95,8 @@ def test_a_stop_that_ends_before_it_was_compared_has_not_to_be_compared_any_more
     released, replaced, expired = Desk(), Desk(), Desk()
     for desk in (released, replaced, expired):
         desk.do(issue())
-    released.do(issue("release", "rel-1", of="ord-1"))
-    replaced.executed("freeze", "ord-2", of="ord-1")
+    released.do(issue("release", "rel-1", related_order_id="ord-1"))
+    replaced.executed("freeze", "ord-2", related_order_id="ord-1")
     expired.do(event("expire"), STAGE, now=expired.order().valid_until)
     for desk in (released, replaced, expired):
         assert compared(desk) == [("stop", True)]
@@ -102,7 +105,7 @@ def test_a_stop_that_ends_before_it_was_compared_has_not_to_be_compared_any_more
 def test_a_freeze_is_not_compared_and_has_no_time_for_it() -> None:
     desk = Desk()
     desk.executed("freeze")
-    assert desk.order().verify_clock is None
+    assert desk.order().verify_deadline is None
     assert all(one.name != "verify_stop" for change in desk.changes for one in change.starts)
 
 
@@ -119,25 +122,25 @@ def test_the_officers_basis_stays_sealed_and_the_policys_stands_where_there_is_n
 def test_all_four_fields_are_compared() -> None:
     desk = Desk()
     desk.do(issue())
-    assert why(desk.answer("verify", verified=("name", "account", "time"))) == "not-verified"
+    assert why(desk.answer("verify", verified_fields=("name", "account", "time"))) == "not-verified"
     assert desk.answer("verify").order.state == "verified"
 
 
 def test_a_mismatch_is_not_stopped_and_whoever_ordered_it_hears_at_once() -> None:
     desk = Desk()
     desk.do(issue())
-    change = desk.answer("mismatch", mismatched=("amount", "name"))
-    assert (change.order.state, change.order.refusal, change.order.held_minor) == ("refused", "mismatch", 0)
-    assert change.order.mismatched == ("name", "amount")
+    change = desk.answer("mismatch", mismatched_fields=("amount", "name"))
+    assert (change.order.state, change.order.refusal_reason, change.order.held_minor) == ("refused", "mismatch", 0)
+    assert change.order.mismatched_fields == ("name", "amount")
     assert said(change) == [(AGENCY, "order_mismatch")]
     assert told(change.notices[0]).en == "not stopped, because these fields differ: name, amount"
-    assert why(desk.answer("execute")) == "not-allowed"
+    assert why(desk.answer("execute")) == "transition-not-allowed"
 
 
 def test_another_amount_in_the_books_is_a_mismatch_whatever_the_answer_says() -> None:
     desk = Desk()
     desk.do(issue())
-    assert why(desk.answer("verify", arrived_minor=999_999)) == "mismatch"
+    assert why(desk.answer("verify", credited_minor=999_999)) == "fields-mismatch"
     assert desk.order().state == "issued"
 
 
@@ -154,7 +157,7 @@ def test_an_order_without_what_is_to_be_compared_is_not_issued() -> None:
     "over", [{"traced_minor": 799_999}, {"amount_minor": 1_000_001}, {"amount_minor": 0}, {"currency": None}]
 )
 def test_no_more_is_ordered_than_was_traced_and_arrived(over: dict[str, Any]) -> None:
-    assert why(Desk().do(issue(**over))) in ("above-traced", "order-incomplete")
+    assert why(Desk().do(issue(**over))) in ("amount-exceeds-traced", "order-incomplete")
 
 
 def test_a_freeze_says_what_bounds_it() -> None:
@@ -164,16 +167,16 @@ def test_a_freeze_says_what_bounds_it() -> None:
         desk.do(issue("freeze", **{"verify": None, **bound}))
         assert desk.order().amount_minor == 800_000
     assert desk.executed("stop_payment", "ord-2", subject=subject(2)).held_minor
-    desk.do(issue("freeze", "ord-3", of="ord-2", subject=subject(2), verify=None))
+    desk.do(issue("freeze", "ord-3", related_order_id="ord-2", subject=subject(2), verify=None))
     assert desk.order("ord-3").amount_minor == 800_000, "the stop says what arrived"
 
 
-@pytest.mark.parametrize("over", [{"amount_minor": 800_001}, {"amount_minor": 700_000, "arrived_minor": 600_000}])
+@pytest.mark.parametrize("over", [{"amount_minor": 800_001}, {"amount_minor": 700_000, "credited_minor": 600_000}])
 def test_no_more_is_held_than_was_ordered_and_arrived(over: dict[str, Any]) -> None:
     desk = Desk()
     desk.do(issue())
     desk.answer("verify")
-    assert why(desk.answer("execute", **over)) == "above-traced"
+    assert why(desk.answer("execute", **over)) == "amount-exceeds-traced"
 
 
 def test_less_may_be_held_and_nothing_is_a_failure() -> None:
@@ -197,7 +200,7 @@ def test_the_same_money_is_under_one_order() -> None:
 def test_a_freeze_takes_the_place_of_its_stop() -> None:
     desk = Desk()
     desk.executed()
-    desk.executed("freeze", "ord-2", of="ord-1")
+    desk.executed("freeze", "ord-2", related_order_id="ord-1")
     assert (desk.order().state, desk.order().held_minor, desk.order().lifted_at) == ("released", 0, T0)
     assert held_minor(desk.orders) == {"CNY": 800_000}
     assert desk.order("ord-2").valid_until == T0.replace(month=9)
@@ -207,22 +210,22 @@ def test_a_freeze_in_place_of_a_stop_holds_what_arrived_there_in_its_currency() 
     desk = Desk()
     desk.executed()
     above = {"verify": transfer(90_000_000), "amount_minor": 19_000_000}
-    assert why(desk.do(issue("freeze", "ord-2", of="ord-1", **above))) == "above-traced"
-    assert why(desk.do(issue("freeze", "ord-2", of="ord-1", verify=None, currency="USD"))) == "order-incomplete"
+    assert why(desk.do(issue("freeze", "ord-2", related_order_id="ord-1", **above))) == "amount-exceeds-traced"
+    assert why(desk.do(issue("freeze", "ord-2", related_order_id="ord-1", verify=None, currency="USD"))) == "order-incomplete"
 
 
 def test_nothing_takes_the_place_of_a_stop_that_is_being_released() -> None:
     desk = Desk()
     desk.executed()
-    desk.do(issue("release", "rel-1", of="ord-1"))
-    assert why(desk.do(issue("freeze", "ord-2", of="ord-1"))) == "already-released"
+    desk.do(issue("release", "rel-1", related_order_id="ord-1"))
+    assert why(desk.do(issue("freeze", "ord-2", related_order_id="ord-1"))) == "already-released"
 
 
 def test_a_release_of_a_stop_ends_the_freeze_that_was_to_take_its_place() -> None:
     desk = Desk()
     desk.executed()
-    desk.do(issue("freeze", "ord-2", of="ord-1"))
-    change = desk.do(issue("release", "rel-1", of="ord-1"))
+    desk.do(issue("freeze", "ord-2", related_order_id="ord-1"))
+    change = desk.do(issue("release", "rel-1", related_order_id="ord-1"))
     assert said(change) == [(INSTITUTION, "order_released"), (INSTITUTION, "order_withdrawn")]
     assert desk.order("ord-2").state == "released"
 
@@ -236,9 +239,9 @@ def test_nobody_waits_for_an_answer_until_the_end_of_time(by: datetime) -> None:
 def test_a_stop_not_yet_carried_out_is_called_off_by_the_freeze_in_its_place() -> None:
     desk = Desk()
     desk.do(issue())
-    desk.executed("freeze", "ord-2", of="ord-1")
+    desk.executed("freeze", "ord-2", related_order_id="ord-1")
     assert desk.order().state == "released"
-    assert (INSTITUTION, "order_replaced") in said(desk.changes[-1])
+    assert (INSTITUTION, "order_superseded") in said(desk.changes[-1])
 
 
 # --- caps
@@ -249,17 +252,17 @@ def test_an_account_has_two_stops_renewal_included() -> None:
     desk.executed()
     change = desk.do(event("renew"), now=after(hours=47))
     assert (change.order.state, change.order.renewals, change.order.valid_until) == ("renewed", 1, after(hours=96))
-    assert change.stops == (ClockStop("emergency_stop", "ord-1"),)
-    assert change.starts == (ClockStart("emergency_stop", "ord-1", after(hours=96)),)
-    assert why(desk.do(event("renew"))) == "cap-reached"
-    assert why(desk.do(issue(order_id="ord-2", verify=transfer(number=5)))) == "cap-reached"
+    assert change.stops == (DeadlineStop("emergency_stop", "ord-1"),)
+    assert change.starts == (DeadlineStart("emergency_stop", "ord-1", after(hours=96)),)
+    assert why(desk.do(event("renew"))) == "account-limit-reached"
+    assert why(desk.do(issue(order_id="ord-2", verify=transfer(number=5)))) == "account-limit-reached"
 
 
 def test_two_stops_leave_no_renewal() -> None:
     desk = Desk()
     desk.executed()
     desk.executed(order_id="ord-2", verify=transfer(number=5))
-    assert why(desk.do(event("renew"))) == "cap-reached"
+    assert why(desk.do(event("renew"))) == "account-limit-reached"
     assert desk.do(issue(order_id="ord-3", subject=subject(2))).refused is None
 
 
@@ -284,8 +287,8 @@ def test_a_large_stop_waits_for_another_person() -> None:
     desk = Desk()
     change = desk.do(issue(**LARGE))
     assert (change.order.state, change.order.valid_until) == ("awaiting_approval", None)
-    assert said(change) == [(AGENCY, "order_awaits_approval")]
-    assert why(desk.do(event("approve"), OFFICER)) == "four-eyes"
+    assert said(change) == [(AGENCY, "order_approval_required")]
+    assert why(desk.do(event("approve"), OFFICER)) == "second-approver-required"
     change = desk.do(event("approve"), SECOND, after(hours=1))
     assert (change.order.state, change.order.approved_by) == ("issued", "officer-b")
     assert change.order.valid_until == after(hours=49)
@@ -295,9 +298,9 @@ def test_a_large_stop_waits_for_another_person() -> None:
 def test_what_was_asked_for_is_looked_at_again_when_it_is_approved() -> None:
     desk = Desk()
     desk.executed("freeze")
-    desk.do(issue("return_funds", "ret-1", of="ord-1", amount_minor=300_000))
-    desk.executed("release", "rel-1", of="ord-1")
-    assert why(desk.do(event("approve", "ret-1"), SECOND)) == "not-held"
+    desk.do(issue("return_funds", "ret-1", related_order_id="ord-1", amount_minor=300_000))
+    desk.executed("release", "rel-1", related_order_id="ord-1")
+    assert why(desk.do(event("approve", "ret-1"), SECOND)) == "amount-exceeds-held"
 
 
 def test_a_second_person_may_say_no_and_the_first_may_take_it_back() -> None:
@@ -305,13 +308,13 @@ def test_a_second_person_may_say_no_and_the_first_may_take_it_back() -> None:
         desk = Desk()
         desk.do(issue(**LARGE))
         assert desk.do(event(kind), actor).order.state == "withdrawn"
-        assert why(desk.do(event("approve"), SECOND)) == "not-allowed"
+        assert why(desk.do(event("approve"), SECOND)) == "transition-not-allowed"
 
 
 def test_a_large_stop_is_not_renewed_by_the_first_person_alone() -> None:
     desk = Desk()
     desk.executed(**LARGE)
-    assert why(desk.do(event("renew"), OFFICER)) == "four-eyes"
+    assert why(desk.do(event("renew"), OFFICER)) == "second-approver-required"
     assert desk.do(event("renew"), SECOND).refused is None
 
 
@@ -322,9 +325,9 @@ def test_only_the_recipient_answers_and_others_learn_nothing() -> None:
     desk = Desk()
     desk.do(issue())
     for actor in ("institution:bank-002", OFFICER, STAGE, "citizen:somebody"):
-        assert desk.do(event("verify", verified=("name", "account", "amount", "time")), actor).refused is not None
+        assert desk.do(event("verify", verified_fields=("name", "account", "amount", "time")), actor).refused is not None
     change = desk.do(event("execute"), "institution:bank-002")
-    assert (why(change), change.refused.moves) == ("not-recipient", ())
+    assert (why(change), change.refused.allowed_transitions) == ("not-recipient", ())
 
 
 def test_an_answer_proves_the_delivery() -> None:
@@ -333,7 +336,7 @@ def test_an_answer_proves_the_delivery() -> None:
     desk.answer("verify", now=after(minutes=1))
     desk.answer("execute", now=after(minutes=2))
     assert desk.order().delivered_at == after(minutes=1)
-    assert why(desk.do(event("deliver"), STAGE)) == "not-allowed"
+    assert why(desk.do(event("deliver"), STAGE)) == "transition-not-allowed"
 
 
 def test_a_hold_lasts_from_when_it_was_done() -> None:
@@ -348,8 +351,8 @@ def test_a_clock_that_is_a_little_off_is_set_right_and_one_far_off_is_refused() 
     desk = Desk()
     desk.do(issue())
     desk.answer("verify")
-    assert why(desk.answer("execute", done_at=after(minutes=6))) == "impossible-time"
-    assert why(desk.answer("execute", done_at=after(hours=-1))) == "impossible-time"
+    assert why(desk.answer("execute", done_at=after(minutes=6))) == "time-out-of-range"
+    assert why(desk.answer("execute", done_at=after(hours=-1))) == "time-out-of-range"
     assert desk.answer("execute", done_at=after(seconds=20)).order.executed_at == T0
 
 
@@ -406,7 +409,7 @@ def test_a_letter_is_answered_for_its_recipient_and_for_no_other_unit() -> None:
     desk.do(issue("supervision_letter", recipient=UNIT))
     for over in ({}, {"unit": AGENCY}, {"unit": INSTITUTION}):
         change = desk.do(event("refuse", reason="no_basis", **over), OF_UNIT)
-        assert why(change) == ("not-recipient" if over else "not-allowed")
+        assert why(change) == ("not-recipient" if over else "transition-not-allowed")
     assert why(desk.answer("refuse")) == "not-recipient", "no bank, either"
     assert why(desk.do(event("refuse", unit=UNIT), OF_UNIT)) == "reason-missing"
     assert desk.order().state == "issued"
@@ -431,12 +434,12 @@ def test_a_takedown_keeps_its_records() -> None:
     desk.do(issue("block_domain"))
     assert why(desk.answer("execute", records_kept=False)) == "records-not-kept"
     order = desk.answer("execute").order
-    assert (order.preserve_until, order.valid_until) == (T0.replace(month=9), None)
+    assert (order.preserve_records_until, order.valid_until) == (T0.replace(month=9), None)
 
 
 def test_a_kind_that_the_policy_does_not_have_is_not_ordered() -> None:
     rules = RULES.model_copy(update={"kinds": {}})
-    assert why(Desk(rules).do(issue())) == "not-offered"
+    assert why(Desk(rules).do(issue())) == "order-kind-not-enabled"
 
 
 # --- ends
@@ -446,7 +449,7 @@ def test_a_hold_ends_with_its_clock_never_early_and_both_sides_are_warned() -> N
     desk = Desk()
     desk.executed()
     warned = desk.do(event("near_expiry"), STAGE, after(hours=46))
-    assert {one.kind for one in warned.notices} == {NoticeKind.EXPIRY_WARNING}
+    assert {one.kind for one in warned.notices} == {NotificationKind.EXPIRY_WARNING}
     assert {recipient for recipient, _ in said(warned)} == {AGENCY, INSTITUTION}
     assert why(desk.do(event("expire"), STAGE, after(hours=47, minutes=59))) == "not-due"
     change = desk.do(event("expire"), STAGE, after(hours=48))
@@ -459,24 +462,24 @@ def test_the_clock_of_before_a_renewal_does_not_end_it() -> None:
     desk.executed()
     desk.do(event("renew"))
     assert why(desk.do(event("expire"), STAGE, after(hours=48))) == "not-due"
-    assert why(desk.do(event("renew"), SECOND, after(hours=97))) == "expired"
+    assert why(desk.do(event("renew"), SECOND, after(hours=97))) == "order-expired"
 
 
 def test_what_ended_before_it_was_done_must_not_be_done() -> None:
     desk = Desk()
     desk.do(issue())
     desk.answer("verify")
-    assert why(desk.answer("execute", now=after(hours=48))) == "expired"
+    assert why(desk.answer("execute", now=after(hours=48))) == "order-expired"
 
 
 def test_a_release_ends_what_was_done_when_its_recipient_says_so() -> None:
     desk = Desk()
     desk.executed()
-    change = desk.do(issue("release", "rel-1", of="ord-1"))
-    assert [(one.recipient, one.kind) for one in change.notices] == [(INSTITUTION, NoticeKind.RELEASE)]
+    change = desk.do(issue("release", "rel-1", related_order_id="ord-1"))
+    assert [(one.recipient, one.kind) for one in change.notices] == [(INSTITUTION, NotificationKind.RELEASE)]
     assert change.order.subject == desk.order().subject
     assert desk.order().held_minor == 800_000, "nobody has lifted it yet"
-    assert why(desk.do(issue("release", "rel-2", of="ord-1"))) == "already-released"
+    assert why(desk.do(issue("release", "rel-2", related_order_id="ord-1"))) == "already-released"
     desk.answer("execute", "rel-1")
     assert (desk.order().state, desk.order().held_minor, desk.order().lifted_at) == ("released", 0, T0)
 
@@ -484,32 +487,32 @@ def test_a_release_ends_what_was_done_when_its_recipient_says_so() -> None:
 def test_a_release_ends_at_once_what_was_not_done_yet() -> None:
     desk = Desk()
     desk.do(issue())
-    change = desk.do(issue("release", "rel-1", of="ord-1"))
+    change = desk.do(issue("release", "rel-1", related_order_id="ord-1"))
     assert desk.order().state == "released"
-    assert ClockStop("emergency_stop", "ord-1") in change.stops
+    assert DeadlineStop("emergency_stop", "ord-1") in change.stops
 
 
 def test_a_hold_that_crossed_with_its_release_is_told_again_until_it_is_lifted() -> None:
     desk = Desk()
     desk.do(issue())
     desk.answer("verify")
-    desk.do(issue("release", "rel-1", of="ord-1"))
+    desk.do(issue("release", "rel-1", related_order_id="ord-1"))
     change = desk.answer("execute")
     assert (change.order.state, change.order.held_minor, change.order.executed_at) == ("released", 0, T0)
-    assert said(change) == [(INSTITUTION, "order_lift_at_once"), (AGENCY, "order_crossed")]
-    assert change.starts == (ClockStart(LIFT_CLOCK, "ord-1"),)
-    assert why(desk.answer("execute")) == "not-allowed", "it is carried out once"
+    assert said(change) == [(INSTITUTION, "order_lift_required"), (AGENCY, "order_executed_after_end")]
+    assert change.starts == (DeadlineStart(LIFT_CLOCK, "ord-1"),)
+    assert why(desk.answer("execute")) == "transition-not-allowed", "it is carried out once"
     desk.answer("execute", "rel-1")
     assert desk.order().lifted_at == T0
-    assert ClockStop(LIFT_CLOCK, "ord-1") in desk.changes[-1].stops
+    assert DeadlineStop(LIFT_CLOCK, "ord-1") in desk.changes[-1].stops
 
 
 def test_what_was_never_sent_out_is_withdrawn_not_released() -> None:
     desk = Desk()
     desk.do(issue(**LARGE))
-    assert why(desk.do(issue("release", "rel-1", of="ord-1"))) == "not-allowed"
-    assert why(desk.do(issue("release", "rel-1", of="ord-9"))) == "unknown-order"
-    assert why(desk.do(issue("release", "rel-1", of="ord-1", recipient="bank-002"))) == "unknown-order"
+    assert why(desk.do(issue("release", "rel-1", related_order_id="ord-1"))) == "transition-not-allowed"
+    assert why(desk.do(issue("release", "rel-1", related_order_id="ord-9"))) == "unknown-order"
+    assert why(desk.do(issue("release", "rel-1", related_order_id="ord-1", recipient="bank-002"))) == "unknown-order"
 
 
 # --- returns
@@ -518,22 +521,22 @@ def test_what_was_never_sent_out_is_withdrawn_not_released() -> None:
 def test_a_return_takes_from_what_is_frozen_and_the_whole_of_it_ends_the_freeze() -> None:
     desk = Desk()
     desk.executed("freeze")
-    desk.executed("return_funds", "ret-1", of="ord-1", amount_minor=300_000)
+    desk.executed("return_funds", "ret-1", related_order_id="ord-1", amount_minor=300_000)
     assert (desk.order().held_minor, desk.order("ret-1").paid_minor) == (500_000, 300_000)
-    desk.do(issue("return_funds", "ret-2", of="ord-1", amount_minor=400_000))
-    assert why(desk.do(issue("return_funds", "ret-3", of="ord-1", amount_minor=100_001))) == "not-held"
+    desk.do(issue("return_funds", "ret-2", related_order_id="ord-1", amount_minor=400_000))
+    assert why(desk.do(issue("return_funds", "ret-3", related_order_id="ord-1", amount_minor=100_001))) == "amount-exceeds-held"
     desk.do(event("approve", "ret-2"), SECOND)
     desk.answer("execute", "ret-2", amount_minor=400_000)
-    desk.executed("return_funds", "ret-3", of="ord-1", amount_minor=100_000)
+    desk.executed("return_funds", "ret-3", related_order_id="ord-1", amount_minor=100_000)
     assert (desk.order().state, desk.order().held_minor) == ("released", 0)
 
 
 def _return_is_released(executed: bool) -> Desk:
     desk = Desk()
     desk.executed("freeze")
-    desk.do(issue("return_funds", "ret-1", of="ord-1", amount_minor=300_000))
+    desk.do(issue("return_funds", "ret-1", related_order_id="ord-1", amount_minor=300_000))
     desk.do(event("approve", "ret-1"), SECOND)
-    desk.do(issue("release", "rel-1", of="ord-1"))
+    desk.do(issue("release", "rel-1", related_order_id="ord-1"))
     if executed:
         desk.answer("execute", "rel-1")
     assert desk.order("ret-1").state == "released", "it ends with the freeze"
@@ -547,13 +550,13 @@ def test_a_return_that_was_paid_before_the_word_of_its_end_came_is_known_and_hel
     assert said(change) == [(AGENCY, "order_paid_after_end")]
     assert (desk.order("ret-1").state, desk.order("ret-1").paid_minor) == ("released", 300_000)
     assert desk.order().held_minor == 500_000
-    assert why(desk.answer("execute", "ret-1", amount_minor=300_000)) == "not-allowed", "it is known once"
+    assert why(desk.answer("execute", "ret-1", amount_minor=300_000)) == "transition-not-allowed", "it is known once"
 
 
 def test_a_return_under_way_ends_with_its_freeze_and_its_payment_is_known_all_the_same() -> None:
     desk = Desk()
     desk.executed("freeze")
-    desk.do(issue("return_funds", "ret-1", of="ord-1", amount_minor=300_000))
+    desk.do(issue("return_funds", "ret-1", related_order_id="ord-1", amount_minor=300_000))
     desk.do(event("approve", "ret-1"), SECOND)
     change = desk.do(event("expire"), STAGE, now=desk.order().valid_until)
     assert (INSTITUTION, "order_withdrawn") in said(change)
@@ -572,17 +575,19 @@ def _pro_rata(rules: OrderRules = RULES, **over: Any) -> Desk:
     """A freeze, and a return of some of it pro rata that waits for its second person."""
     desk = Desk(rules)
     desk.executed("freeze")
-    desk.do(issue("return_funds", "ret-1", **{"of": "ord-1", "amount_minor": 300_000, "method": "pro_rata", **over}))
+    desk.do(
+        issue("return_funds", "ret-1", **{"related_order_id": "ord-1", "amount_minor": 300_000, "method": "pro_rata", **over})
+    )
     return desk
 
 
 def test_a_return_pro_rata_waits_for_its_notice_which_is_given_with_it() -> None:
     desk = _pro_rata()
-    assert desk.order("ret-1").notice_until is None
+    assert desk.order("ret-1").public_notice_until is None
     change = desk.do(event("approve", "ret-1"), SECOND, now=after(days=2))
-    assert desk.order("ret-1").notice_until == after(days=32)
-    assert ClockStart("return_notice", "ret-1", after(days=32)) in change.starts
-    assert change.notices[0].data["notice_until"] == "2026-04-03T01:00:00Z"
+    assert desk.order("ret-1").public_notice_until == after(days=32)
+    assert DeadlineStart("return_notice", "ret-1", after(days=32)) in change.starts
+    assert change.notices[0].data["public_notice_until"] == "2026-04-03T01:00:00Z"
 
 
 def test_a_return_pro_rata_is_not_paid_before_its_notice_ends() -> None:
@@ -590,13 +595,13 @@ def test_a_return_pro_rata_is_not_paid_before_its_notice_ends() -> None:
     desk.do(event("approve", "ret-1"), SECOND)
     desk.answer("deliver", "ret-1")
     change = desk.answer("execute", "ret-1", amount_minor=300_000, now=after(days=30, seconds=-1))
-    assert why(change) == "notice-running" and "2026-04-01T01:00:00Z" in change.refused.why
+    assert why(change) == "public-notice-running" and "2026-04-01T01:00:00Z" in change.refused.why
     assert desk.order().held_minor == 800_000
     said_early = desk.answer("execute", "ret-1", amount_minor=300_000, done_at=after(days=29), now=after(days=31))
-    assert why(said_early) == "notice-running"
+    assert why(said_early) == "public-notice-running"
     change = desk.answer("execute", "ret-1", amount_minor=300_000, now=after(days=31))
     assert (desk.order("ret-1").state, desk.order("ret-1").late, desk.order().held_minor) == ("executed", False, 500_000)
-    assert ClockStop("return_notice", "ret-1", called_off=True) in change.stops, "nobody is late with a notice"
+    assert DeadlineStop("return_notice", "ret-1", called_off=True) in change.stops, "nobody is late with a notice"
 
 
 def test_the_time_to_answer_a_return_pro_rata_begins_when_it_may_be_paid() -> None:
@@ -609,22 +614,22 @@ def test_the_time_to_answer_a_return_pro_rata_begins_when_it_may_be_paid() -> No
 
 
 def test_a_notice_that_was_given_before_the_order_counts_from_then() -> None:
-    desk = _pro_rata(announced_at=after(days=-20))
+    desk = _pro_rata(public_notice_at=after(days=-20))
     desk.do(event("approve", "ret-1"), SECOND)
-    assert desk.order("ret-1").notice_until == after(days=10)
-    over = _pro_rata(announced_at=after(days=-31))
+    assert desk.order("ret-1").public_notice_until == after(days=10)
+    over = _pro_rata(public_notice_at=after(days=-31))
     change = over.do(event("approve", "ret-1"), SECOND)
-    assert over.order("ret-1").notice_until == after(days=-1)
+    assert over.order("ret-1").public_notice_until == after(days=-1)
     assert all(one.name != "return_notice" for one in change.starts), "there is nothing to wait for"
     assert over.answer("execute", "ret-1", amount_minor=300_000).refused is None
-    assert why(_pro_rata(announced_at=after(hours=1)).changes[-1]) == "order-incomplete"
+    assert why(_pro_rata(public_notice_at=after(hours=1)).changes[-1]) == "order-incomplete"
 
 
 @pytest.mark.parametrize("method", [None, "one_payer", "covered", "traced", "by_time"])
 def test_no_other_return_waits_for_a_notice(method: str | None) -> None:
     desk = _pro_rata(method=method)
     change = desk.do(event("approve", "ret-1"), SECOND)
-    assert (desk.order("ret-1").method, desk.order("ret-1").notice_until) == (method, None)
+    assert (desk.order("ret-1").method, desk.order("ret-1").public_notice_until) == (method, None)
     assert all(one.name != "return_notice" for one in change.starts)
     assert desk.answer("execute", "ret-1", amount_minor=300_000).refused is None
 
@@ -634,17 +639,17 @@ def test_a_return_that_comes_to_nothing_waits_for_no_notice_any_more(answer: str
     desk = _pro_rata()
     desk.do(event("approve", "ret-1"), SECOND)
     gone = desk.answer(answer, "ret-1")
-    assert ClockStop("return_notice", "ret-1", called_off=True) in gone.stops
+    assert DeadlineStop("return_notice", "ret-1", called_off=True) in gone.stops
     other = _pro_rata()
     other.do(event("approve", "ret-1"), SECOND)
-    released = other.do(issue("release", "rel-1", of="ord-1"))
-    assert ClockStop("return_notice", "ret-1", called_off=True) in released.stops
+    released = other.do(issue("release", "rel-1", related_order_id="ord-1"))
+    assert DeadlineStop("return_notice", "ret-1", called_off=True) in released.stops
 
 
 def test_a_policy_without_a_notice_returns_nothing_pro_rata() -> None:
-    kind = RULES.kinds[OrderKind.RETURN_FUNDS].model_copy(update={"notice_clock": None})
+    kind = RULES.kinds[OrderKind.RETURN_FUNDS].model_copy(update={"public_notice_deadline": None})
     desk = _pro_rata(OrderRules(kinds={**RULES.kinds, OrderKind.RETURN_FUNDS: kind}))
-    assert why(desk.changes[-1]) == "not-offered"
+    assert why(desk.changes[-1]) == "order-kind-not-enabled"
 
 
 # --- the orders of a case
@@ -653,7 +658,7 @@ def test_a_policy_without_a_notice_returns_nothing_pro_rata() -> None:
 def test_an_order_is_issued_once() -> None:
     desk = Desk()
     desk.do(issue())
-    assert why(desk.do(issue())) == "not-allowed"
+    assert why(desk.do(issue())) == "transition-not-allowed"
     assert why(desk.do(event("expire", "ord-9"), STAGE)) == "unknown-order"
     assert len(desk.orders) == 1
 
@@ -689,16 +694,16 @@ def test_every_kind_can_be_ordered_carried_out_and_told_in_words() -> None:
         more: dict[str, Any] = {}
         if kind in (OrderKind.RELEASE, OrderKind.RETURN_FUNDS):
             desk.executed("freeze", "ord-0")
-            more = {"of": "ord-0", "amount_minor": 100_000}
+            more = {"related_order_id": "ord-0", "amount_minor": 100_000}
         assert desk.executed(kind.value, **more).state == "executed"
         for notice in (notice for change in desk.changes for notice in change.notices):
-            assert notice.says in SAID
+            assert notice.template in SAID
             assert "{" not in "".join(told(notice))
 
 
 def test_a_notice_is_named_by_its_cause() -> None:
     change = Desk().do(issue())
-    assert change.notices[0].notice_id == "act-issue-ord-1/ord-1/0"
+    assert change.notices[0].notification_id == "act-issue-ord-1/ord-1/0"
     again = Desk().do(issue())
     assert again == change
 

@@ -34,8 +34,8 @@ def refused(*moves: Any) -> str:
 
 
 def test_data_that_were_handed_in_count_when_they_were_due() -> None:
-    record, changes = played((ask(), 0), (ask("hand_in", UNIT), 5))
-    assert record.state is DataState.HANDED_IN and record.handed_in_at == after(days=5)
+    record, changes = played((ask(), 0), (ask("submit", UNIT), 5))
+    assert record.state is DataState.SUBMITTED and record.submitted_at == after(days=5)
     assert of(folded(changes[0]), UNIT) == {"data_open": 1}
     assert of(folded(*changes), UNIT, MONTH) == {"data_in_time": 1}
 
@@ -43,13 +43,16 @@ def test_data_that_were_handed_in_count_when_they_were_due() -> None:
 @pytest.mark.parametrize(
     "moves, figure",
     [
-        (((ask(), 0), (ask("hand_in", UNIT), 11)), "data_late"),
-        (((ask(), 0), (ask("extend"), 1), (ask("hand_in", UNIT), 11)), "data_in_time"),
-        (((ask(), 0), (ask("find", finding="refused"), 11)), "data_refused"),
-        (((ask(), 0), (ask("hand_in", UNIT), 5), (ask("find", finding="concealed"), 6)), "data_concealed"),
-        (((ask(), 0), (ask("find"), 11), (ask("clear"), 12), (ask("hand_in", UNIT), 13)), "data_late"),
-        (((ask(), 0), (ask("find"), 11), (ask("find", finding="refused", move_id="again"), 12)), "data_refused"),
-        (((ask(), 0), (ask("hand_in", UNIT), 5), (ask("hand_in", UNIT, move_id="again"), 12)), "data_in_time"),
+        (((ask(), 0), (ask("submit", UNIT), 11)), "data_late"),
+        (((ask(), 0), (ask("extend"), 1), (ask("submit", UNIT), 11)), "data_in_time"),
+        (((ask(), 0), (ask("record_finding", finding="refused"), 11)), "data_refused"),
+        (((ask(), 0), (ask("submit", UNIT), 5), (ask("record_finding", finding="concealed"), 6)), "data_concealed"),
+        (((ask(), 0), (ask("record_finding"), 11), (ask("clear_finding"), 12), (ask("submit", UNIT), 13)), "data_late"),
+        (
+            ((ask(), 0), (ask("record_finding"), 11), (ask("record_finding", finding="refused", action_id="again"), 12)),
+            "data_refused",
+        ),
+        (((ask(), 0), (ask("submit", UNIT), 5), (ask("submit", UNIT, action_id="again"), 12)), "data_in_time"),
     ],
 )
 def test_what_became_of_data_is_what_counts_in_the_end(moves: Any, figure: str) -> None:
@@ -61,34 +64,34 @@ def test_a_request_that_was_withdrawn_counts_for_nobody() -> None:
 
 
 def test_who_may_not_or_comes_too_early_is_refused() -> None:
-    assert refused((ask(), 0), (ask("hand_in", "somebody-else"), 1)) == "forbidden"
-    assert refused((ask(), 0), (ask("find", UNIT), 11)) == "forbidden"
-    assert refused((ask(), 0), (ask("find"), 9)) == "not-due"
-    assert refused((ask(due_at=T0), 0)) == "invalid-move"
-    assert refused((ask("hand_in", UNIT), 0)) == "not-found"
-    assert refused((ask(), 0), (ask("withdraw"), 1), (ask("hand_in", UNIT), 2)) == "not-allowed"
+    assert refused((ask(), 0), (ask("submit", "somebody-else"), 1)) == "forbidden"
+    assert refused((ask(), 0), (ask("record_finding", UNIT), 11)) == "forbidden"
+    assert refused((ask(), 0), (ask("record_finding"), 9)) == "not-due"
+    assert refused((ask(due_at=T0), 0)) == "invalid-command"
+    assert refused((ask("submit", UNIT), 0)) == "not-found"
+    assert refused((ask(), 0), (ask("withdraw"), 1), (ask("submit", UNIT), 2)) == "transition-not-allowed"
     assert refused((ask(), 0), (ask("withdraw", revision=7), 1)) == "stale-revision"
 
 
 def test_a_campaign_counts_as_it_was_last_told() -> None:
-    again = campaign(move_id="tell-2", reached=900)
+    again = campaign(action_id="tell-2", people_reached=900)
     record, changes = played((campaign(), 0), (again, 1))
-    assert (record.revision, record.reached) == (2, 900)
+    assert (record.revision, record.people_reached) == (2, 900)
     assert of(folded(*changes), "bank-001") == {"campaigns": 1, "campaign_reached": 900}
     assert folded(*played((campaign(), 0), (again, 1), (campaign("withdraw"), 2))[1]) == {}
 
 
 def test_a_campaign_is_its_institutions_alone_and_lies_behind_it() -> None:
-    assert refused((campaign(), 0), (campaign(party="bank-002", move_id="t"), 1)) == "not-found"
-    assert refused((campaign(at=after(days=1)), 0)) == "invalid-move"
+    assert refused((campaign(), 0), (campaign(party="bank-002", action_id="t"), 1)) == "not-found"
+    assert refused((campaign(held_at=after(days=1)), 0)) == "invalid-command"
     assert refused((campaign("withdraw"), 0)) == "not-found"
-    assert refused((campaign(), 0), (campaign("withdraw"), 1), (campaign(move_id="t"), 2)) == "not-allowed"
+    assert refused((campaign(), 0), (campaign("withdraw"), 1), (campaign(action_id="t"), 2)) == "transition-not-allowed"
 
 
 @pytest.mark.parametrize("first", [ask(), campaign(), step("issue"), move("open")])
 def test_the_same_move_again_is_an_echo(first: Any) -> None:
     _, changes = played((first, 0), (first, 1))
-    assert [one.outcome for one in changes] == ["applied", "echo"]
+    assert [one.outcome for one in changes] == ["applied", "redelivery"]
     assert changes[1].record is None and contributions(changes[1]) == []
 
 
@@ -96,9 +99,9 @@ def test_a_deadline_that_ran_out_is_said_by_the_next_move_and_once() -> None:
     record, _ = played((step("issue"), 0))
     assert not overdue(record, after(days=9)) and overdue(record, after(days=10))
     record, _ = played((step("issue"), 0), (step("answer", UNIT, revision=1), 11))
-    assert (record.state, record.late, record.missed, record.revision) == (SupervisionState.ANSWERED, True, 1, 3)
+    assert (record.state, record.late, record.missed_deadlines, record.revision) == (SupervisionState.ANSWERED, True, 1, 3)
     record, _ = played((step("issue"), 0), (step("extend", revision=1), 11), (step("answer", UNIT), 19))
-    assert (record.missed, record.late) == (1, False)
+    assert (record.missed_deadlines, record.late) == (1, False)
     assert refused((step("issue"), 0), (step("answer", UNIT, revision=5), 11)) == "stale-revision"
 
 

@@ -23,7 +23,7 @@ def desk() -> Desk:
 
 def _release(desk: Desk, minor: int | None, order_id: str = "rel-1") -> str:
     """What is said to the wish: the state of the release, or why not."""
-    change = desk.do(issue("release", order_id, of="ord-1", amount_minor=minor, currency="CNY"))
+    change = desk.do(issue("release", order_id, related_order_id="ord-1", amount_minor=minor, currency="CNY"))
     return change.refused.problem if change.refused else desk.order(order_id).state.value
 
 
@@ -31,8 +31,8 @@ def test_a_part_is_lifted_and_the_rest_is_held_for_as_long_as_before(desk: Desk)
     until = desk.order().valid_until
     assert _release(desk, PART) == "issued"
     told = desk.changes[-1].notices
-    assert [(one.recipient, one.says) for one in told] == [("bank-001", "order_part_released")]
-    assert told[0].data["amount_minor"] == PART and desk.order("rel-1").part
+    assert [(one.recipient, one.template) for one in told] == [("bank-001", "order_partially_released")]
+    assert told[0].data["amount_minor"] == PART and desk.order("rel-1").partial
     assert desk.order().held_minor == 800_000, "nothing is lifted before the bank says so"
     change = desk.answer("execute", "rel-1")
     assert (desk.order().state, desk.order().held_minor, desk.order().valid_until) == (OrderState.EXECUTED, 500_000, until)
@@ -45,7 +45,7 @@ def test_parts_are_released_one_after_the_other_and_then_the_rest(desk: Desk) ->
         assert _release(desk, PART, f"rel-{n}") == "issued"
         assert _release(desk, PART, "rel-too-early") == "already-released"
         desk.answer("execute", f"rel-{n}")
-    assert _release(desk, None, "rel-rest") == "issued" and not desk.order("rel-rest").part
+    assert _release(desk, None, "rel-rest") == "issued" and not desk.order("rel-rest").partial
     desk.answer("execute", "rel-rest")
     assert (desk.order().state, desk.order().held_minor) == (OrderState.RELEASED, 0)
     assert desk.order().lifted_at is not None
@@ -63,10 +63,10 @@ def test_the_whole_may_be_released_while_a_part_is_on_its_way_whichever_is_answe
 
 
 def test_a_part_ends_neither_a_return_nor_a_renewal(desk: Desk) -> None:
-    desk.do(issue("return_funds", "ret-1", of="ord-1", amount_minor=400_000, currency="CNY"))
+    desk.do(issue("return_funds", "ret-1", related_order_id="ord-1", amount_minor=400_000, currency="CNY"))
     if desk.order("ret-1").state is OrderState.AWAITING_APPROVAL:
         desk.do(event("approve", "ret-1"), SECOND)
-    assert _release(desk, 500_000) == "not-held", "what is promised to a victim is not released in part"
+    assert _release(desk, 500_000) == "amount-exceeds-held", "what is promised to a victim is not released in part"
     assert _release(desk, PART) == "issued"
     assert desk.order("ret-1").state is OrderState.ISSUED
     assert desk.do(event("renew")).refused is None
@@ -78,13 +78,13 @@ def test_a_part_ends_neither_a_return_nor_a_renewal(desk: Desk) -> None:
 def test_nothing_is_released_in_part_before_it_is_held() -> None:
     desk = Desk()
     desk.do(issue("freeze"))
-    assert _release(desk, PART) == "not-held"
-    assert _release(desk, 800_000) == "issued" and not desk.order("rel-1").part
+    assert _release(desk, PART) == "amount-exceeds-held"
+    assert _release(desk, 800_000) == "issued" and not desk.order("rel-1").partial
     assert desk.order().state is OrderState.RELEASED
 
 
 def test_more_than_is_held_is_all_of_it(desk: Desk) -> None:
-    assert _release(desk, 900_000) == "issued" and not desk.order("rel-1").part
+    assert _release(desk, 900_000) == "issued" and not desk.order("rel-1").partial
 
 
 def test_a_part_that_has_become_all_of_it_ends_the_order(desk: Desk) -> None:
@@ -120,19 +120,19 @@ def test_a_part_that_is_answered_after_the_hold_ran_out_lifts_no_more_than_itsel
 def test_what_was_released_in_part_is_not_held_on_by_a_freeze() -> None:
     desk = Desk()
     desk.executed()
-    desk.do(issue("freeze", "fr-1", of="ord-1"))
-    assert _release(desk, PART) == "not-allowed", "the freeze would hold it again"
+    desk.do(issue("freeze", "fr-1", related_order_id="ord-1"))
+    assert _release(desk, PART) == "transition-not-allowed", "the freeze would hold it again"
     desk.answer("refuse", "fr-1")
     assert _release(desk, PART) == "issued"
-    assert _why(desk.do(issue("freeze", "fr-2", of="ord-1"))) == "already-released"
+    assert _why(desk.do(issue("freeze", "fr-2", related_order_id="ord-1"))) == "already-released"
     desk.answer("execute", "rel-1")
-    assert _why(desk.do(issue("freeze", "fr-3", of="ord-1"))) == "above-traced"
-    assert _why(desk.do(issue("freeze", "fr-4", of="ord-1", amount_minor=800_000 - PART))) is None
+    assert _why(desk.do(issue("freeze", "fr-3", related_order_id="ord-1"))) == "amount-exceeds-traced"
+    assert _why(desk.do(issue("freeze", "fr-4", related_order_id="ord-1", amount_minor=800_000 - PART))) is None
 
 
 @pytest.mark.parametrize(("minor", "currency"), [(0, "CNY"), (0, None), (PART, "USD")])
 def test_an_amount_to_release_is_one_and_in_the_currency_of_the_hold(desk: Desk, minor: int, currency: str | None) -> None:
-    over = {"of": "ord-1", "amount_minor": minor, "currency": currency}
+    over = {"related_order_id": "ord-1", "amount_minor": minor, "currency": currency}
     assert _why(desk.do(issue("release", "rel-1", **over))) == "order-incomplete"
 
 

@@ -37,23 +37,23 @@ def names(result: Refund) -> list[str]:
 
 def test_a_single_payer_gets_the_money_directly_and_at_once() -> None:
     result = shared(500, paid("v", 600), paid("v", 200, 5))
-    assert (result.rule, shares(result), result.left_minor, result.payable) == ("one_payer", {"v": 500}, 0, True)
+    assert (result.rule, shares(result), result.undistributed_minor, result.payable) == ("one_payer", {"v": 500}, 0, True)
 
 
 def test_a_single_payer_gets_no_more_than_was_paid() -> None:
     result = shared(900, paid("v", 600))
-    assert (shares(result), result.left_minor) == ({"v": 600}, 300)
-    assert names(result)[-1] == "left"
+    assert (shares(result), result.undistributed_minor) == ({"v": 600}, 300)
+    assert names(result)[-1] == "undistributed"
 
 
 def test_a_balance_that_is_enough_for_all_gives_everybody_theirs() -> None:
     result = shared(100, paid("v", 60, None), paid("w", 30, None))
-    assert (result.rule, shares(result), result.left_minor, result.payable) == ("covered", {"v": 60, "w": 30}, 10, True)
+    assert (result.rule, shares(result), result.undistributed_minor, result.payable) == ("covered", {"v": 60, "w": 30}, 10, True)
 
 
 def test_payments_that_a_trail_tells_apart_go_back_one_by_one() -> None:
     result = shared(50, paid("v", 60, traced_minor=45), paid("w", 30, 1, traced_minor=0))
-    assert (result.rule, shares(result), result.left_minor) == ("traced", {"v": 45, "w": 0}, 5)
+    assert (result.rule, shares(result), result.undistributed_minor) == ("traced", {"v": 45, "w": 0}, 5)
 
 
 def test_more_traced_of_a_payment_than_was_paid_counts_as_what_was_paid() -> None:
@@ -100,14 +100,18 @@ def test_equal_remainders_go_to_who_paid_first() -> None:
 
 @pytest.mark.parametrize(("ends", "payable"), [(None, False), (after(days=1), False), (T0, True), (after(days=-1), True)])
 def test_pro_rata_is_paid_when_the_notice_has_run_its_time(ends: Any, payable: bool) -> None:
-    result = shared(10, paid("a", 10, None), paid("b", 10, None), notice_ends_at=ends)
-    assert (result.rule, result.payable, names(result)[-1]) == ("pro_rata", payable, "notice_ended" if payable else "notice")
+    result = shared(10, paid("a", 10, None), paid("b", 10, None), public_notice_ends_at=ends)
+    assert (result.rule, result.payable, names(result)[-1]) == (
+        "pro_rata",
+        payable,
+        "public_notice_ended" if payable else "notice",
+    )
 
 
 @pytest.mark.parametrize("result", [shared(0, paid("v", 5)), shared(5)], ids=["no balance", "no payer"])
 def test_where_there_is_nothing_to_return_nothing_is(result: Refund) -> None:
     assert (result.rule, result.payable, sum(shares(result).values())) == ("nothing", False, 0)
-    assert result.left_minor == result.balance_minor
+    assert result.undistributed_minor == result.balance_minor
 
 
 def test_a_payment_told_in_two_ways_is_refused() -> None:
@@ -136,7 +140,7 @@ def test_every_step_that_can_be_taken_has_sentences_with_its_figures() -> None:
         shared(20, paid("v", 15, traced_minor=15), paid("w", 30, 1, traced_minor=6)),
         shared(20, paid("v", 5), late),
         shared(20, paid("v", 5, 1), late),
-        shared(20, paid("v", 5, None), late, notice_ends_at=T0),
+        shared(20, paid("v", 5, None), late, public_notice_ends_at=T0),
     ]
     assert {step.name for result in results for step in result.steps} == set(SAID)
     for result in results:
@@ -147,7 +151,7 @@ def test_every_step_that_can_be_taken_has_sentences_with_its_figures() -> None:
 def test_a_step_of_a_newer_writer_is_told_by_its_name_and_figures() -> None:
     newer = shared(0).model_copy(update={"steps": (Step(name="new", basis=BASIS, figures={"n": 3, "x_minor": 150}),)})
     assert told(newer)[0].zh == told(newer)[0].en == "new: n 3, x_minor 1.50 CNY"
-    newer = newer.model_copy(update={"steps": (Step(name="left", basis=BASIS, figures={}),)})
+    newer = newer.model_copy(update={"steps": (Step(name="undistributed", basis=BASIS, figures={}),)})
     assert told(newer)[0].en.startswith("left:")
 
 

@@ -29,7 +29,21 @@ from stream_processors.domain.scorecards import (
 )
 from stream_processors.domain.signals.retraction import standing_of
 from tests.support.builders import POLICY, T0, after, fact, held_case, join, move, submitted, taken_back
-from tests.support.scores import DAY, IN_AN_HOUR, MONTH, UNIT, YEAR, CaseOf, ClockOf, MeasureOf, OrderOf, Whole, folded, of, times
+from tests.support.scores import (
+    DAY,
+    IN_AN_HOUR,
+    MONTH,
+    UNIT,
+    YEAR,
+    CaseOf,
+    DeadlineOf,
+    MeasureOf,
+    OrderOf,
+    Whole,
+    folded,
+    of,
+    times,
+)
 
 INSTITUTION = CardKind.INSTITUTION
 
@@ -38,14 +52,14 @@ def withdrawal(signal: AssessedSignal, below: int = FOREVER, dated: bool = True)
     left = standing_of(signal)
     assert left is not None
     if not dated:
-        left = left.model_copy(update={"accepted_at": None, "noticed_at": None})
+        left = left.model_copy(update={"accepted_at": None, "known_at": None})
     return AssessedSignal.trusted(
         outcome=AssessOutcome.RETRACTION,
         emitted=0,
         accepted_at=after(days=40),
         institution="bank-001",
-        below=below,
-        undone=(left,),
+        below_version=below,
+        retracted_contributions=(left,),
     )
 
 
@@ -71,8 +85,8 @@ def test_a_tip_counts_for_nobody() -> None:
 @pytest.mark.parametrize(
     "outcome, figure",
     [
-        ("repeat", "reports_repeated"),
-        ("resend", "reports_repeated"),
+        ("duplicate_reference", "reports_repeated"),
+        ("duplicate_content", "reports_repeated"),
         ("conflict", "reports_faulty"),
         ("refused", "reports_faulty"),
     ],
@@ -130,21 +144,21 @@ def test_a_case_that_is_closed_stays_disposed_and_one_opened_again_does_not() ->
 @pytest.mark.parametrize(
     ("clock", "status", "party", "figures"),
     [
-        (ClockOf(), "open", UNIT, {"acknowledge_missing": 1}),
-        (ClockOf(name="dispose"), "merged", UNIT, {"dispose_missing": 1}),
-        (ClockOf(name="warn", about="bank-001"), "merged", "bank-001", {"warn_missing": 1}),
-        (ClockOf(name="warn", about="bank-001"), "disposed", "bank-001", {}),
-        (ClockOf(), "retracted", UNIT, {}),
+        (DeadlineOf(), "open", UNIT, {"acknowledge_missing": 1}),
+        (DeadlineOf(name="dispose"), "merged", UNIT, {"dispose_missing": 1}),
+        (DeadlineOf(name="warn", about="bank-001"), "merged", "bank-001", {"warn_missing": 1}),
+        (DeadlineOf(name="warn", about="bank-001"), "disposed", "bank-001", {}),
+        (DeadlineOf(), "retracted", UNIT, {}),
     ],
 )
 def test_what_was_missed_is_not_undone_by_giving_the_case_away(
-    clock: ClockOf, status: str, party: str, figures: dict[str, int]
+    clock: DeadlineOf, status: str, party: str, figures: dict[str, int]
 ) -> None:
     """Only that there was nothing after all undoes it: a false alarm for institutions, an empty case for all."""
     fired = replace(clock, state="fired", fired_at=IN_AN_HOUR, unit=UNIT)
     gone = replace(fired, state="cancelled", stopped_at=after(hours=9))
-    other = CaseOf(status=status, queue="public-security-630203", clocks=(gone,))
-    cells = folded(counted(None, CaseOf(clocks=(fired,))), counted(CaseOf(clocks=(fired,)), other))
+    other = CaseOf(status=status, queue="public-security-630203", deadlines=(gone,))
+    cells = folded(counted(None, CaseOf(deadlines=(fired,))), counted(CaseOf(deadlines=(fired,)), other))
     found = of(cells, party)
     assert {name: n for name, n in found.items() if "missing" in name} == figures
 
@@ -183,23 +197,23 @@ CLOCKS = [
 
 @pytest.mark.parametrize("how, figures", CLOCKS)
 def test_a_clock_of_a_duty_says_in_time_late_or_missing(how: dict[str, Any], figures: dict[str, int]) -> None:
-    running = CaseOf(clocks=(ClockOf(),))
-    cells = folded(counted(running, CaseOf(clocks=(ClockOf(**how),))))
+    running = CaseOf(deadlines=(DeadlineOf(),))
+    cells = folded(counted(running, CaseOf(deadlines=(DeadlineOf(**how),))))
     assert of(cells, UNIT) == figures
 
 
 def test_a_missed_duty_that_is_done_at_last_is_late_and_not_missing() -> None:
     running, fired = (
-        CaseOf(clocks=(ClockOf("warn", about="bank-001"),)),
-        CaseOf(clocks=(ClockOf("warn", about="bank-001", state="fired"),)),
+        CaseOf(deadlines=(DeadlineOf("warn", about="bank-001"),)),
+        CaseOf(deadlines=(DeadlineOf("warn", about="bank-001", state="fired"),)),
     )
-    done = CaseOf(clocks=(ClockOf("warn", about="bank-001", state="stopped", stopped_at=after(days=3)),))
+    done = CaseOf(deadlines=(DeadlineOf("warn", about="bank-001", state="stopped", stopped_at=after(days=3)),))
     assert of(folded(counted(running, fired)), "bank-001") == {"warn_missing": 1}
     assert of(folded(counted(running, fired), counted(fired, done)), "bank-001") == {"warn_late": 1}
 
 
 def test_a_clock_that_is_no_duty_counts_for_nobody() -> None:
-    assert counted(CaseOf(), CaseOf(clocks=(ClockOf("emergency_stop", state="fired"),))) is None
+    assert counted(CaseOf(), CaseOf(deadlines=(DeadlineOf("emergency_stop", state="fired"),))) is None
 
 
 DONE = {"state": "executed", "executed_at": after(minutes=5)}
@@ -257,14 +271,14 @@ def test_what_a_bounded_list_lets_go_of_keeps_counting() -> None:
 
 
 def test_a_join_carries_nothing_for_the_scorecards() -> None:
-    case = CaseOf(clocks=(ClockOf(),), orders=(OrderOf(),), measures=(MeasureOf(),))
+    case = CaseOf(deadlines=(DeadlineOf(),), orders=(OrderOf(),), measures=(MeasureOf(),))
     assert counted(case, case.but(institutions=("bank-001", "bank-002"))) is None
 
 
 def test_a_campaign_and_its_correction() -> None:
-    one = CampaignFigures(campaign_id="c", institution="bank-001", at=T0, reached=200)
+    one = CampaignFigures(campaign_id="c", institution="bank-001", held_at=T0, people_reached=200)
     first = difference(Figures.trusted(), Figures.trusted(campaigns=(one,)))
-    better = Figures.trusted(campaigns=(one.model_copy(update={"reached": 150}),))
+    better = Figures.trusted(campaigns=(one.model_copy(update={"people_reached": 150}),))
     assert of(folded(first, difference(Figures.trusted(campaigns=(one,)), better)), "bank-001") == {
         "campaigns": 1,
         "campaign_reached": 150,
@@ -275,14 +289,14 @@ def test_a_campaign_and_its_correction() -> None:
     "how, figure",
     [
         ({}, "data_open"),
-        ({"handed_in_at": T0}, "data_in_time"),
-        ({"handed_in_at": after(days=2)}, "data_late"),
-        ({"handed_in_at": T0, "finding": "concealed"}, "data_concealed"),
-        ({"handed_in_at": T0, "finding": "omitted"}, "data_omitted"),
+        ({"submitted_at": T0}, "data_in_time"),
+        ({"submitted_at": after(days=2)}, "data_late"),
+        ({"submitted_at": T0, "finding": "concealed"}, "data_concealed"),
+        ({"submitted_at": T0, "finding": "omitted"}, "data_omitted"),
         ({"finding": "refused"}, "data_refused"),
     ],
 )
-def test_assessment_data_are_in_time_late_concealed_omitted_or_refused(how: dict[str, Any], figure: str) -> None:
+def test_appraisal_data_are_in_time_late_concealed_omitted_or_refused(how: dict[str, Any], figure: str) -> None:
     one = DataFigures(request_id="r", unit=UNIT, due_at=after(days=1), **how)
     assert of(folded(difference(Figures.trusted(), Figures.trusted(data=(one,)))), UNIT) == {figure: 1}
 
@@ -312,7 +326,7 @@ def test_a_card_shows_counts_ratios_and_the_total() -> None:
 
 def test_a_small_count_takes_the_next_smallest_with_it() -> None:
     found = shown({"a": {"warnings": 2}, "b": {"warnings": 9}, "c": {"warnings": 40}})
-    assert ["warnings" in row.hidden for row in found.rows] == [True, True, False]
+    assert ["warnings" in row.suppressed for row in found.rows] == [True, True, False]
     assert found.total.counts["warnings"] == 51
 
 
@@ -322,22 +336,22 @@ def test_money_and_times_are_hidden_with_the_count_that_they_are_of() -> None:
     assert ["stopped_minor" in row.counts for row in found.rows] == [False, False, True]
     reports = {"reports_telecom_fraud": 9, "time_report:004": 9}
     found = shown({"a": {"reports_telecom_fraud": 1, "time_report:004": 1}, "b": reports, "c": reports})
-    assert ["time_report" in row.times for row in found.rows] == [False, False, True]
+    assert ["time_report" in row.durations for row in found.rows] == [False, False, True]
 
 
 def test_the_only_party_with_a_small_count_takes_the_total_with_it() -> None:
     found = shown({"a": {"warnings": 2}, "b": {}})
-    assert "warnings" in found.total.hidden and found.rows[1].counts["warnings"] == 0
+    assert "warnings" in found.total.suppressed and found.rows[1].counts["warnings"] == 0
 
 
 def test_without_a_threshold_all_is_shown_and_no_count_is_below_zero() -> None:
     found = shown({"a": {"warnings": 2, "blocks": -1}}, threshold=0)
-    assert not found.rows[0].hidden and found.rows[0].counts["blocks"] == 0
+    assert not found.rows[0].suppressed and found.rows[0].counts["blocks"] == 0
 
 
 def test_equal_values_share_a_place_and_hidden_ones_have_none() -> None:
     found = shown({"a": {"warnings": 9}, "b": {"warnings": 40}, "c": {"warnings": 40}, "d": {"warnings": 1}})
-    assert [(one.place, one.party) for one in ranking(found, "warnings")] == [(1, "b"), (1, "c")]
+    assert [(one.rank, one.party) for one in ranking(found, "warnings")] == [(1, "b"), (1, "c")]
     assert [one.party for one in ranking(found, "warnings", highest_first=False)] == ["b", "c"]
 
 

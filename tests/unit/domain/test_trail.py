@@ -104,7 +104,7 @@ def test_money_is_followed_over_hops_and_what_stays_is_on_each_account() -> None
     assert remaining(trail) == {"m1": 300, "m2": 500, "m3": 200}
     assert [(hop.payee, hop.traced_minor, hop.depth) for hop in trail.hops] == [("m1", 1000, 1), ("m2", 700, 2), ("m3", 200, 3)]
     first = trail.stops[0]
-    assert (first.arrived_minor, first.went_on_minor, first.remaining_minor) == (1000, 700, 300)
+    assert (first.received_minor, first.forwarded_minor, first.remaining_minor) == (1000, 700, 300)
     assert trail.cuts == trail.unexplained == ()
 
 
@@ -126,7 +126,7 @@ def test_at_one_instant_what_feeds_goes_first() -> None:
 def test_a_circle_at_one_instant_is_read_once_around() -> None:
     trail = followed(lost(100), paid("victim", "a", 100), paid("a", "b", 100, 1), paid("b", "a", 100, 1))
     assert remaining(trail) == {"a": 100, "b": 0}
-    assert [one.arrived_minor for one in trail.stops] == [200, 100]
+    assert [one.received_minor for one in trail.stops] == [200, 100]
 
 
 def test_more_than_is_known_to_be_there_is_not_the_losss() -> None:
@@ -178,14 +178,14 @@ def test_past_the_depth_the_trail_is_cut_and_says_so() -> None:
     trail = followed(lost(100), paid("victim", "a", 100, 1), paid("a", "b", 90, 2), paid("b", "c", 80, 3), max_depth=2)
     assert remaining(trail) == {"a": 10, "b": 10}
     (cut,) = trail.cuts
-    assert (cut.bound, cut.payer, cut.payee, cut.transfers, cut.traced_minor) == ("depth", "b", "c", 1, 80)
+    assert (cut.limit, cut.payer, cut.payee, cut.transfers, cut.traced_minor) == ("depth", "b", "c", 1, 80)
 
 
 def test_of_many_payees_those_are_followed_that_got_most() -> None:
     small = [paid("m", f"s{n}", 1, 2 + n) for n in range(5)]
     trail = followed(lost(100), paid("victim", "m", 100, 1), *small, paid("m", "big", 90, 20), max_fan_out=1)
     assert remaining(trail) == {"m": 5, "big": 90}
-    assert [(cut.bound, cut.payee, cut.traced_minor) for cut in trail.cuts] == [("fan_out", f"s{n}", 1) for n in range(5)]
+    assert [(cut.limit, cut.payee, cut.traced_minor) for cut in trail.cuts] == [("fan_out", f"s{n}", 1) for n in range(5)]
 
 
 def test_what_an_account_paid_before_the_loss_is_no_reason_to_follow_a_payee() -> None:
@@ -196,7 +196,7 @@ def test_what_an_account_paid_before_the_loss_is_no_reason_to_follow_a_payee() -
 
 def test_what_was_too_much_to_read_is_told_and_later_balances_are_not_used() -> None:
     steps = [paid("victim", "a", 100, 1), paid("a", "b", 100, 2), paid("b", "c", 100, 3)]
-    trail = followed(lost(100), *steps, statements=(found("b", 0, 4),), most_transfers=2)
+    trail = followed(lost(100), *steps, statements=(found("b", 0, 4),), max_transfers=2)
     assert (trail.unread, trail.unread_from) == (1, T0 + timedelta(minutes=3))
     assert remaining(trail) == {"a": 0, "b": 100}
 

@@ -100,7 +100,7 @@ def test_who_carried_out_an_order_keeps_the_account_and_who_has_no_such_customer
     token = subject().token
     reports = [told("bank-1", token, "b"), told("bank-1", "a", token)]
     assert keepers(reports)[token].institution == "bank-1"
-    assert token not in keepers(reports, [order("refused", "bank-1", refusal="not_our_customer")])
+    assert token not in keepers(reports, [order("refused", "bank-1", refusal_reason="not_our_customer")])
     done = order("executed", "bank-2", executed_at=T0, held_minor=60)
     assert keepers(reports, [done])[token] == Keeper("bank-2", "answered_order")
 
@@ -109,7 +109,7 @@ def test_what_orders_hold_is_what_was_held_or_will_be() -> None:
     token = subject().token
     assert held_of([order("executed", "b-1", executed_at=T0, held_minor=60)], "CNY") == {token: 60}
     assert held_of([order("issued", "b-1")], "CNY") == {token: 70}
-    freeze = {"order_id": "o-2", "of": "o", "amount_minor": 60}
+    freeze = {"order_id": "o-2", "related_order_id": "o", "amount_minor": 60}
     stop = order("executed", "b-1", kind="stop_payment", executed_at=T0, held_minor=60)
     assert held_of([stop, order("issued", "b-1", **freeze)], "CNY") == {token: 60}, "it is to take the stop's place"
     assert held_of([order("issued", "b-1"), order("issued", "b-1", **freeze | {"amount_minor": 90})], "CNY") == {token: 90}
@@ -128,7 +128,7 @@ def test_ten_thousand_transfers_among_a_few_accounts_are_followed_in_bounded_tim
         payer, payee = f"m{n % 7}", f"m{(n * 3 + 1) % 7}"
         if payer != payee:
             reports.append(told(f"b-{n % 3}", payer, payee, 1 + n % 50, 1 + n).report)
-    rules = TrailRules(most_transfers=5000)
+    rules = TrailRules(max_transfers=5000)
     began = time.perf_counter()
     known = counted_once(reports, 600)
     reached = onward(["v"], known, depth=6, fan_out=20)

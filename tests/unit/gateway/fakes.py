@@ -18,11 +18,11 @@ from gateway.adapters.cluster_watch import Health
 from gateway.adapters.idempotency import InFlight, Remembered, StateUnavailable
 from gateway.adapters.kafka import LogUnavailable, Position, Span
 from gateway.security.rate_limits import Group, Rate
-from schemas.appeals import Objection
+from schemas.appeals import Appeal
 from schemas.cases.case import Action, ActionOutcome, Case, CaseChange, CaseStatus, JoinedSignal
 from schemas.codec import decode, dump
 from schemas.common import from_ms, instant_ms
-from schemas.dissuasion import Reach, Task
+from schemas.dissuasion import Dissuasion, Reach
 from schemas.notifications.delivery import DeliveryMark, DeliveryState, Issued
 from schemas.notifications.webhook import Endpoints
 from schemas.orders.order import Order, OrderMoved, Verify
@@ -47,7 +47,7 @@ from stream_processors.views.case_index import Found
 from stream_processors.views.cases import _NOBODY_WAITS, OUT_OF_QUEUE, Cursor, Page, Standing, rank_of
 from stream_processors.views.inbox import SLOTS, WAYS, Addressed, Delivery, Inbox, Reached, member_of
 from stream_processors.views.inbox import Entry as Noticed
-from stream_processors.views.inbox import name_of as notice_name
+from stream_processors.views.inbox import name_of as notification_name
 from stream_processors.views.money_trail import STEPS_FOLLOWED, TrailCase, TrailRead
 from stream_processors.views.oversight import LISTED, OverseenRow
 from stream_processors.views.reading import Rebuilding
@@ -256,7 +256,7 @@ class FakeViews:
         case = self.cases.get(action.case_id)
         change = decision.decide(action=action, actor=actor, case=case, policy=self._policy, now=self.now)
         self.changed(change)
-        for sent in (one for one in change.follows if one.action_id == action.action_id):
+        for sent in (one for one in change.follow_ups if one.action_id == action.action_id):
             if self.held_up is None:
                 self._track(sent, SENDS_ON)
             else:
@@ -285,23 +285,23 @@ class FakeViews:
             for subject in fact.subjects:
                 led = self._index.setdefault(subject.token, {})
                 led[route.case_id] = max(fact.accepted_at, led.get(route.case_id, fact.accepted_at))
-        if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.RESEND, AssessOutcome.RETRACTED):
+        if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT, AssessOutcome.RETRACTED):
             row = msgspec.json.decode(dump(fact), type=ReceiptRow)
             self._versions.setdefault(name, []).append(receipt_of(name, receipt_json(row, at)))
         if fact.outcome in (AssessOutcome.RETRACTION, AssessOutcome.CORRECTION):
             known = self._withdrawn.get(name)
-            if known is None or fact.below > known.below:
-                self._withdrawn[name] = Withdrawal(institution=fact.institution, below=fact.below, at=fact.accepted_at)
+            if known is None or fact.below_version > known.below:
+                self._withdrawn[name] = Withdrawal(institution=fact.institution, below=fact.below_version, at=fact.accepted_at)
         if (receipt := told(name, self._versions.get(name, []), self._withdrawn.get(name))) is not None:
             self.receipts[name] = receipt
 
     def changed(self, change: CaseChange) -> None:
         self._count(f"action_{change.outcome.value}:{change.kind.value if change.kind else 'unreadable'}")
-        if change.counted is not None:
-            self._tally(change_leaves(change.counted))
+        if change.figure_changes is not None:
+            self._tally(change_leaves(change.figure_changes))
         row = msgspec.json.decode(dump(change), type=ChangeRow)
         waits = change.action_id and change.kind not in _NOBODY_WAITS and not row.sent_on
-        if waits and change.outcome is not ActionOutcome.ECHO:
+        if waits and change.outcome is not ActionOutcome.REDELIVERY:
             self.actions[change.action_id or ""] = CaseChange.model_validate_json(row.answer())
         case = change.case
         if case is not None and (case.case_id not in self.cases or case.revision > self.cases[case.case_id].revision):
@@ -313,10 +313,10 @@ class FakeViews:
 
     def decided(self, change: OversightChange) -> None:
         row = msgspec.json.decode(dump(change), type=OverseenRow)
-        if change.action_id and change.outcome is not ActionOutcome.ECHO:
+        if change.action_id and change.outcome is not ActionOutcome.REDELIVERY:
             self.changes[change.action_id] = OversightChange.model_validate_json(row.answer())
-        if change.counted is not None:
-            self._tally(change_leaves(change.counted))
+        if change.figure_changes is not None:
+            self._tally(change_leaves(change.figure_changes))
         if change.about is not None and (after := change.record) is not None:
             known = self.records.get(change.about)
             if known is None or after.revision > known.revision:
@@ -426,9 +426,11 @@ class FakeViews:
     def issue(self, *issued: Issued) -> None:
         """What `deliver` and `project` do: each notice behind the others; one that stands there already keeps its place."""
         for one in issued:
-            notice, offset = one.notice, 10 * len(self.notices) + 7
-            key = notice.recipient, notice.notice_id
-            if any(key == (entry.issued.notice.recipient, entry.issued.notice.notice_id) for entry in self.notices):
+            notice, offset = one.notification, 10 * len(self.notices) + 7
+            key = notice.recipient, notice.notification_id
+            if any(
+                key == (entry.issued.notification.recipient, entry.issued.notification.notification_id) for entry in self.notices
+            ):
                 continue
             self.notices.append(Noticed(offset, one, self._deliveries.get(key, Delivery())))
             self.rang(notice.recipient, "")
@@ -437,19 +439,19 @@ class FakeViews:
         """Marks may come in any order, and before their notice."""
         if one.state not in SLOTS:
             return
-        key = one.recipient, one.notice_id
+        key = one.recipient, one.notification_id
         self._deliveries[key] = _marked(self._deliveries.get(key, Delivery()), one)
-        if one.endpoint is not None:
-            listed = self._parked.setdefault((one.recipient, one.endpoint), {})
+        if one.endpoint_id is not None:
+            listed = self._parked.setdefault((one.recipient, one.endpoint_id), {})
             if one.state is DeliveryState.PARKED:
-                listed[one.notice_id] = max(one.at, listed.get(one.notice_id, one.at))
+                listed[one.notification_id] = max(one.at, listed.get(one.notification_id, one.at))
             else:
-                listed.pop(one.notice_id, None)
+                listed.pop(one.notification_id, None)
         for at, entry in enumerate(self.notices):
-            if (entry.issued.notice.recipient, entry.issued.notice.notice_id) == key:
+            if (entry.issued.notification.recipient, entry.issued.notification.notification_id) == key:
                 self.notices[at] = entry._replace(delivery=self._deliveries[key])
-                if one.state is DeliveryState.REPLAYED:
-                    self.rang(one.recipient, notice_name(member_of(one.recipient, one.notice_id, 0)))
+                if one.state is DeliveryState.REDELIVERED:
+                    self.rang(one.recipient, notification_name(member_of(one.recipient, one.notification_id, 0)))
 
     # webhooks
 
@@ -466,7 +468,7 @@ class FakeViews:
     async def parked(self, recipient: str, endpoint_id: str, *, limit: int) -> Parked:
         self._here()
         listed = self._parked.get((recipient, endpoint_id), {})
-        entries = {one.issued.notice.notice_id: one for one in self._of(recipient)}
+        entries = {one.issued.notification.notification_id: one for one in self._of(recipient)}
         found = [
             entries[name]
             for at, _, name in sorted(((at, n, name) for n, (name, at) in enumerate(listed.items())), reverse=True)
@@ -475,7 +477,7 @@ class FakeViews:
         return Parked(found[:limit], len(found) > limit)
 
     def _of(self, recipient: str) -> list[Noticed]:
-        return [one for one in self.notices if one.issued.notice.recipient == recipient]
+        return [one for one in self.notices if one.issued.notification.recipient == recipient]
 
     async def inbox(self, recipient: str, *, after: int, limit: int) -> Inbox:
         self._here()
@@ -490,16 +492,16 @@ class FakeViews:
     async def noticed(self, recipient: str, name: str) -> Noticed | None:
         self._here()
         for one in self._of(recipient):
-            if notice_name(member_of(recipient, one.issued.notice.notice_id, 0)) == name:
+            if notification_name(member_of(recipient, one.issued.notification.notification_id, 0)) == name:
                 return one
         return None
 
     async def of_case(self, case_id: str) -> list[Addressed]:
         """Without their places: who asks for a case's notices reads no inbox."""
         self._here()
-        found = [one._replace(offset=-1) for one in self.notices if one.issued.notice.case_id == case_id]
-        found.sort(key=lambda one: one.issued.notice.at)
-        return [Addressed(one.issued.notice.recipient, one) for one in found]
+        found = [one._replace(offset=-1) for one in self.notices if one.issued.notification.case_id == case_id]
+        found.sort(key=lambda one: one.issued.notification.at)
+        return [Addressed(one.issued.notification.recipient, one) for one in found]
 
 
 def _place(case: Case) -> Place:
@@ -514,7 +516,7 @@ def _newest(case: Case, token: str) -> datetime | None:
 
 def _marked(delivery: Delivery, one: DeliveryMark) -> Delivery:
     """Of the first two slots the earliest mark counts, of the others the latest."""
-    slot, new = one.state.value, Reached(one.at, one.way, one.attempt)
+    slot, new = one.state.value, Reached(one.at, one.channel, one.attempt)
     held: Reached | None = getattr(delivery, slot)
     if held is not None:
         first = one.state in (DeliveryState.RECEIVED, DeliveryState.ACKNOWLEDGED)
@@ -573,7 +575,7 @@ def a_case(tokenizer: Tokenizer, sealer: Sealer, n: int = 1, *, score: int = 60,
         status=CaseStatus.OPEN,
         opened_at=from_ms(instant_ms(T0) + n * 1000),
         changed_at=T0,
-        primary=subject,
+        primary_subject=subject,
         primary_signal_id=name,
         score=score,
         severity=joined.severity,
@@ -588,10 +590,10 @@ def a_case(tokenizer: Tokenizer, sealer: Sealer, n: int = 1, *, score: int = 60,
 
 
 def with_the_loop(case: Case, tokenizer: Tokenizer, sealer: Sealer) -> Case:
-    """The case with a stop at bank-001, a dissuasion task and an objection, each `…-<n>-known`, sealed as the gateway does."""
+    """The case with a stop at bank-001, a dissuasion and an appeal, each `…-<n>-known`, sealed as the gateway does."""
     n = case.case_id.removeprefix("case-")
-    order_id, task_id, objection_id = (f"{form}-{n}-known" for form in ("ord", "task", "obj"))
-    account, phone = case.primary.token, tokenizer.token("phone", "+8613900005678")
+    order_id, dissuasion_id, appeal_id = (f"{form}-{n}-known" for form in ("ord", "dissuasion", "obj"))
+    account, phone = case.primary_subject.token, tokenizer.token("phone", "+8613900005678")
     verify = Verify(
         name_sealed=sealer.seal("王某", f"{order_id}/name"),
         account_sealed=sealer.seal("622202100100001", f"{order_id}/account"),
@@ -613,33 +615,38 @@ def with_the_loop(case: Case, tokenizer: Tokenizer, sealer: Sealer) -> Case:
         verify_fields=("name", "account", "amount", "time"),
         amount_minor=100,
         currency="CNY",
-        clock="emergency_stop",
-        answer_clock="order_answer",
+        validity_deadline="emergency_stop",
+        answer_deadline="order_answer",
         valid_until=T0 + timedelta(hours=48),
         answer_by=T0 + timedelta(minutes=30),
         history=(OrderMoved(at=T0, actor="officer:officer-7", event="issue", state="issued"),),
     )
-    task = Task(
-        task_id=task_id,
+    dissuasion = Dissuasion(
+        dissuasion_id=dissuasion_id,
         case_id=case.case_id,
         agency=case.queue,
-        person=Subject(kind="phone", role="victim", token=phone, sealed=sealer.seal("+8613900005678", f"{task_id}/{phone}")),
-        reach=(Reach(party="bank-001", way="bank"), Reach(party="police-station-ledu", way="police_station")),
+        person=Subject(
+            kind="phone", role="victim", token=phone, sealed=sealer.seal("+8613900005678", f"{dissuasion_id}/{phone}")
+        ),
+        reachable_by=(
+            Reach(party="bank-001", party_type="bank"),
+            Reach(party="police-station-ledu", party_type="police_station"),
+        ),
         state="open",
         opened_at=T0,
         changed_at=T0,
     )
-    objection = Objection(
-        objection_id=objection_id,
+    appeal = Appeal(
+        appeal_id=appeal_id,
         case_id=case.case_id,
-        state="lodged",
-        through="bank-001",
-        lodged_at=T0,
+        state="filed",
+        filed_through="bank-001",
+        filed_at=T0,
         changed_at=T0,
         orders=(order_id,),
-        text_sealed=sealer.seal("这是我的工资", f"{objection_id}/text"),
+        text_sealed=sealer.seal("这是我的工资", f"{appeal_id}/text"),
     )
-    return case.model_copy(update={"orders": (order,), "tasks": (task,), "objections": (objection,)})
+    return case.model_copy(update={"orders": (order,), "dissuasions": (dissuasion,), "appeals": (appeal,)})
 
 
 def lines(response: httpx.Response) -> list[dict[str, Any]]:

@@ -146,7 +146,7 @@ MOVES = [
     for one in wiring.ENDPOINTS
     if one.method == "POST" and one.body is not None and one.body_media == "application/json" and "{" in one.path
 ]
-PARTS = {"case_id": "case-1", "order_id": "ord-1-known", "task_id": "task-1-known", "objection_id": "obj-1-known"}
+PARTS = {"case_id": "case-1", "order_id": "ord-1-known", "dissuasion_id": "dissuasion-1-known", "appeal_id": "obj-1-known"}
 
 
 @st.composite
@@ -187,8 +187,8 @@ def test_a_path_and_a_query(app, home: Path, text: str):
                 f"/v1/cases/{part}",
                 f"/v1/actions/{part}",
                 f"/v1/orders/{part}",
-                f"/v1/tasks/{part}",
-                f"/v1/cases/case-1/objections/{part}",
+                f"/v1/dissuasions/{part}",
+                f"/v1/cases/case-1/appeals/{part}",
             ):
                 assert (await client.get(url)).status_code < 500
                 assert (await client.get(url, headers=bank)).status_code < 500

@@ -260,7 +260,7 @@ async def test_a_body_that_stops_to_come_ends_the_batch_and_keeps_what_came_befo
     slow = Slow(services, home, [ndjson(*(signal(f"r-{n}") for n in range(13))), b'{"half of'])
     began = asyncio.get_running_loop().time()
     results = await slow.post()
-    assert slugs(results) == ["ok"] * 13 + ["body-stalled"]
+    assert slugs(results) == ["ok"] * 13 + ["body-timeout"]
     assert (results[-1]["line"], results[-1]["status"]) == (14, 408)
     assert len(log.all(SUBMITTED)) == 13 and not services.acceptor._batches
     assert asyncio.get_running_loop().time() - began < 2
@@ -278,7 +278,7 @@ async def test_a_body_of_a_few_bytes_a_second_is_ended_although_it_never_stops(s
         slow = Slow(services, home, [b" "] * 200, pause_s=0.05)
         slow.headers[0] = (b"content-type", media)
         (problem,) = await slow.post(path)
-        assert (problem.get("problem") or problem)["type"] == TYPE_PREFIX + "body-stalled"
+        assert (problem.get("problem") or problem)["type"] == TYPE_PREFIX + "body-timeout"
 
 
 class Counting:
@@ -376,5 +376,5 @@ async def test_a_single_body_that_stops_to_come_is_408_and_ends_the_connection(s
     slow = Slow(services, home, [json.dumps(signal("a")).encode()[:-5]])
     slow.headers[0] = (b"content-type", b"application/json")
     (problem,) = await slow.post("/v1/signals")
-    assert (problem["status"], problem["type"]) == (408, TYPE_PREFIX + "body-stalled") and not log.all(SUBMITTED)
+    assert (problem["status"], problem["type"]) == (408, TYPE_PREFIX + "body-timeout") and not log.all(SUBMITTED)
     assert slow.sent[0]["status"] == 408 and (b"connection", b"close") in slow.sent[0]["headers"]

@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
     `again`: a case that opens again starts it anew (signals join, or an officer reopens). `transferred`: so does another unit.
     `merged`: what a case that was merged away has lost or set. `split`: what is other when signals are split off. `handed`: it is
-    in the Portion. `absorbed`: what the receiving case changes. `opened`: what a case that was split off begins with.
+    in the Portion. `merged_from`: what the receiving case changes. `opened`: what a case that was split off begins with.
     """
 
     officers: str = ""
@@ -38,12 +38,12 @@ FIELDS: dict[str, Row] = {
     "status": Row("status", "", "again transferred merged opened"),
     "opened_at": Row("opened_at", "opened_at", "opened"),
     "changed_at": Row("changed_at"),
-    "primary": Row("primary", "", "handed opened"),
+    "primary_subject": Row("primary_subject", "", "handed opened"),
     "primary_signal_id": Row("", "", "handed opened"),
     "score": Row("score", "", "merged split absorbed opened"),
     "severity": Row("severity", "", "merged split absorbed opened"),
     "kinds": Row("kinds", "", "merged split absorbed opened"),
-    "institutions": Row("institutions", "others", "merged split handed absorbed opened"),
+    "institutions": Row("institutions", "other_institutions", "merged split handed absorbed opened"),
     "signal_count": Row("signal_count", "", "merged split handed absorbed opened"),
     "amount_minor": Row("amount_minor", "", "merged split handed absorbed opened"),
     "signals": Row("signals", "signals", "merged split handed absorbed opened"),
@@ -53,43 +53,54 @@ FIELDS: dict[str, Row] = {
     "disposed_by": Row("disposed_by"),
     "disposed_at": Row("disposed_at"),
     "note_sealed": Row("note"),
-    "reopened": Row("reopened", "", "again"),
+    "reopen_count": Row("reopen_count", "", "again"),
     "applied": Row(),
-    "retracted": Row(),
+    "retracted_signal_count": Row(),
     "tally": Row("", "", "merged split handed absorbed opened"),
     "acknowledged_at": Row("acknowledged_at", "", "again transferred"),
     "acknowledged_by": Row("acknowledged_by", "", "again transferred"),
     "closed_at": Row("closed_at", "", "again transferred"),
     "closed_by": Row("closed_by", "", "again transferred"),
-    "linked": Row("linked", "", "handed absorbed opened"),
+    "linked_case_ids": Row("linked_case_ids", "", "handed absorbed opened"),
     "merged_into": Row("merged_into", "merged_into", "merged"),
-    "absorbed": Row("absorbed", "", "absorbed opened"),
+    "merged_from": Row("merged_from", "", "absorbed opened"),
     "split_from": Row("split_from", "", "opened"),
-    "splits": Row("", "", "split"),
+    "split_count": Row("", "", "split"),
     "split_off": Row("", "", "split"),
     "transfers": Row("transfers", "", "transferred"),
-    "clocks": Row("clocks", "clocks", "transferred split handed"),
+    "deadlines": Row("deadlines", "deadlines", "transferred split handed"),
     "measures": Row("measures", "measures", "merged handed absorbed opened"),
     "orders": Row("orders", "orders"),
-    "tasks": Row("tasks", "tasks"),
-    "objections": Row("objections", "objections"),
+    "dissuasions": Row("dissuasions", "dissuasions"),
+    "appeals": Row("appeals", "appeals"),
     "leads_only": Row("", "", "opened"),
 }
 
 NOT_SHOWN = {
     "primary_signal_id": "in its context the value of `primary` opens",
     "applied": "ids of requests, for the stage alone",
-    "retracted": "a count for operators",
+    "retracted_signal_count": "a count for operators",
     "tally": "what the score follows from when a signal is taken back",
-    "splits": "numbers the next case that is split off",
+    "split_count": "numbers the next case that is split off",
     "split_off": "where the stage forwards what still comes",
     "leads_only": "officers see the kinds; institutions must not know it",
 }
 NOT_FOR_INSTITUTIONS = frozenset(
     {
-        *("queue", "revision", "status", "changed_at", "primary", "score", "severity", "kinds", "signal_count", "amount_minor"),
-        *("holder", "lease_until", "disposition", "disposed_by", "disposed_at", "note_sealed", "reopened", "acknowledged_at"),
-        *("acknowledged_by", "closed_at", "closed_by", "linked", "absorbed", "split_from", "transfers"),
+        *(
+            "queue",
+            "revision",
+            "status",
+            "changed_at",
+            "primary_subject",
+            "score",
+            "severity",
+            "kinds",
+            "signal_count",
+            "amount_minor",
+        ),
+        *("holder", "lease_until", "disposition", "disposed_by", "disposed_at", "note_sealed", "reopen_count", "acknowledged_at"),
+        *("acknowledged_by", "closed_at", "closed_by", "linked_case_ids", "merged_from", "split_from", "transfers"),
     }
 )
 """Fields that officers read and institutions do not: of a case they are told what is theirs, and the outcome by feedback."""
@@ -105,7 +116,7 @@ def test_what_officers_are_not_shown_is_named_with_a_reason() -> None:
 
 
 def test_each_answer_has_the_fields_that_show_the_case_and_no_others() -> None:
-    made = {"lapsed", "phase", "moves", "links"}
+    made = {"lease_expired", "phase", "allowed_transitions", "links"}
     assert {row.officers for row in FIELDS.values() if row.officers} == set(CaseOut.model_fields) - made
     assert {row.institutions for row in FIELDS.values() if row.institutions} == set(OwnCaseOut.model_fields) - {"links"}
 
@@ -136,7 +147,7 @@ DONE: dict[str, set[str]] = {
     "transferred": _changes_of(structure.transfer(move("transfer"), CLAIMED, POLICY, T0)),
     "merged": set(MERGED.changes),
     "split": set(SPLIT.changes),
-    "handed": set(Portion.model_fields) - {"of"},
+    "handed": set(Portion.model_fields) - {"source_case_id"},
     "absorbed": _changes_of(structure.absorb(ABSORBED, OTHER, POLICY, T0)),
     "opened": _changes_of(structure.absorb(OPENED, None, POLICY, T0)),
 }

@@ -87,7 +87,7 @@ async def test_who_connects_and_says_nothing_is_told_nothing_and_ended(port: int
 async def test_half_a_head_is_answered_408(port: int, half: bytes):
     async with peer(port) as slow:
         await slow.send(half)
-        assert problem(await slow.rest()) == (408, "head-stalled")
+        assert problem(await slow.rest()) == (408, "header-timeout")
 
 
 async def test_a_head_that_keeps_coming_has_no_more_time(port: int):
@@ -100,7 +100,7 @@ async def test_a_head_that_keeps_coming_has_no_more_time(port: int):
 
     async with peer(port) as slow, asyncio.timeout(SOON):
         dripping = asyncio.create_task(drip(slow))
-        assert problem(await slow.rest()) == (408, "head-stalled")
+        assert problem(await slow.rest()) == (408, "header-timeout")
         dripping.cancel()
 
 
@@ -116,7 +116,7 @@ async def test_so_is_half_a_head_behind_an_answered_request(port: int, after: fl
             await slow.send(START)
         first, _, second = (await slow.rest()).partition(b"HTTP/1.1 408")
         assert first.startswith(b"HTTP/1.1 200 ")
-        assert problem(b"HTTP/1.1 408" + second) == (408, "head-stalled")
+        assert problem(b"HTTP/1.1 408" + second) == (408, "header-timeout")
 
 
 async def test_bytes_that_begin_nothing_keep_no_connection(port: int):

@@ -65,9 +65,14 @@ async def test_cases_are_told_by_queue_severity_and_status_with_the_oldest_time(
 
 
 async def test_facts_are_told_by_institution_and_actions_by_kind(views: FakeViews, clock: Ticking):
-    views.counted = {"assessed:bank-001": 7, "resend:bank-002": 2, "action_applied:join": 5, "action_refused:unreadable": 1}
+    views.counted = {
+        "assessed:bank-001": 7,
+        "duplicate_content:bank-002": 2,
+        "action_applied:join": 5,
+        "action_refused:unreadable": 1,
+    }
     text = await read(exporter_of(views, 10, clock))
-    assert rows(text, "liandong_signals_total") == {("bank-001", "assessed"): 7, ("bank-002", "resend"): 2}
+    assert rows(text, "liandong_signals_total") == {("bank-001", "assessed"): 7, ("bank-002", "duplicate_content"): 2}
     assert rows(text, "liandong_actions_total") == {("join", "applied"): 5, ("unreadable", "refused"): 1}
 
 

@@ -93,7 +93,7 @@ class Gate:
 
     def marks(self) -> list[tuple[str, str, str, str]]:
         found = [decode(DELIVERIES, entry.value).data for entry in self.log.all(DELIVERIES)]
-        return [(one.recipient, one.notice_id, one.state.value, one.way) for one in found]
+        return [(one.recipient, one.notification_id, one.state.value, one.channel) for one in found]
 
 
 @pytest.fixture
@@ -110,33 +110,33 @@ async def gate(home: Path, keyring: Keyring):
 
 
 def plain(n: int = 0, recipient: str = "bank-001", **over: Any) -> Issued:
-    return Issued(notice=notice(n, recipient, **over))
+    return Issued(notification=notice(n, recipient, **over))
 
 
 def ids(told: dict[str, Any]) -> list[str]:
-    return [one["notice_id"] for one in told["items"]]
+    return [one["notification_id"] for one in told["items"]]
 
 
 async def test_a_recipient_reads_its_own_notices_in_order_and_goes_on_from_the_cursor(gate):
     g = gate()
     g.views.issue(plain(0), plain(1, "bank-002"), plain(2), plain(3))
     first = await g.read("limit=2")
-    assert (ids(first), first["more"]) == (["act-0/case-1/0", "act-2/case-1/0"], True)
-    rest = await g.read(f"after={first['next']}")
-    assert (ids(rest), rest["more"]) == (["act-3/case-1/0"], False)
+    assert (ids(first), first["has_more"]) == (["act-0/case-1/0", "act-2/case-1/0"], True)
+    rest = await g.read(f"after={first['next_cursor']}")
+    assert (ids(rest), rest["has_more"]) == (["act-3/case-1/0"], False)
     assert ids(await g.read(who="bank-002")) == ["act-1/case-1/0"]
-    assert ids(await g.read(f"after={first['next']}")) == ids(rest), "nothing is taken away by reading"
+    assert ids(await g.read(f"after={first['next_cursor']}")) == ids(rest), "nothing is taken away by reading"
 
 
 async def test_an_order_comes_in_clear_words_and_with_readable_values(gate):
     g = gate()
     change = ordered()
-    (order,), (told,) = change.case.orders, change.notices
+    (order,), (told,) = change.case.orders, change.notifications
     token = order.subject.token
     sealed = g.services.sealer.seal("6222021000000001", f"ord-1/{token}")
     order = order.model_copy(update={"subject": order.subject.model_copy(update={"sealed": sealed})})
     told = told.model_copy(update={"subject": order.subject})
-    g.views.issue(Issued(notice=told, order=order))
+    g.views.issue(Issued(notification=told, order=order))
     (item,) = (await g.read())["items"]
     assert item["zh"].startswith("请依令办理") and item["en"].startswith("carry out this order")
     assert item["order"]["subject"]["value"] == item["subject"]["value"] == "6222021000000001"
@@ -148,11 +148,11 @@ async def test_an_order_tells_the_basis_that_is_sealed_and_an_older_one_as_it_st
     g = gate()
     for n, old in enumerate((False, True)):
         change = ordered(n, f"ord-{n}")
-        (order,), (told,) = change.case.orders, change.notices
+        (order,), (told,) = change.case.orders, change.notifications
         sealed = None if old else g.services.sealer.seal("王某某已报案", f"ord-{n}/basis")
         plain = "王某某已报案" if old else ""
         order = order.model_copy(update={"basis": plain, "basis_sealed": sealed})
-        g.views.issue(Issued(notice=told.model_copy(update={"data": {**told.data, "basis": plain}}), order=order))
+        g.views.issue(Issued(notification=told.model_copy(update={"data": {**told.data, "basis": plain}}), order=order))
     for item in (await g.read())["items"]:
         assert item["order"]["basis"] == item["data"]["basis"] == "王某某已报案"
         assert "basis_sealed" not in item["order"]
@@ -164,7 +164,7 @@ async def test_reading_on_marks_what_came_as_received_once_and_in_the_log_first(
     first = await g.read("limit=2")
     assert g.marks() == [], "handing it out proves nothing"
     for _ in range(3):
-        await g.read(f"after={first['next']}")
+        await g.read(f"after={first['next_cursor']}")
     assert g.marks() == [("bank-001", f"act-{n}/case-1/0", "received", "poll") for n in (0, 1)]
     states = [one["delivery"]["state"] for one in (await g.read())["items"]]
     assert states == ["received", "received", "sent"]
@@ -175,7 +175,7 @@ async def test_what_cannot_be_marked_in_the_log_is_not_told_as_read(gate):
     g.views.issue(plain(0))
     first = await g.read()
     g.log.away = True
-    answer = await g.ask(f"/v1/inbox?after={first['next']}")
+    answer = await g.ask(f"/v1/inbox?after={first['next_cursor']}")
     assert (answer.status_code, answer.json()["type"]) == (503, f"{TYPE_PREFIX}log-unavailable")
     assert (await g.ask("/v1/inbox/act-0/case-1/0/acknowledge", body={})).status_code == 503
 
@@ -184,9 +184,9 @@ async def test_what_cannot_be_marked_in_the_log_is_not_told_as_read(gate):
 async def test_a_cursor_that_was_not_given_is_refused_and_marks_nothing(gate, how: str):
     g = gate()
     g.views.issue(plain(0), plain(1, "bank-002"))
-    given = (await g.read())["next"]
+    given = (await g.read())["next_cursor"]
     text = {
-        "of another": (await g.read(who="bank-002"))["next"],
+        "of another": (await g.read(who="bank-002"))["next_cursor"],
         "of another log": cursors.write_cursor(g.services.tokenizer, "bank-001", "log-0", 7),
         "made up": "9999999.AAAAAAAAAAAAAAAAAAAAAA",
         "nonsense": "%00zz",
@@ -210,7 +210,7 @@ async def test_a_long_poll_answers_as_soon_as_something_comes_and_else_when_its_
     assert ids(await asking) == ["act-0/case-1/0"]
     assert loop.time() - began < 2
     told = await g.read("wait_s=0.2", who="bank-003")
-    assert (told["items"], told.get("next")) == ([], None)
+    assert (told["items"], told.get("next_cursor")) == ([], None)
     assert not g.services.bell._ears, "nobody waits any more"
 
 
@@ -233,14 +233,14 @@ async def test_a_live_connection_tells_each_notice_and_resumes_behind_the_last_o
     g.views.issue(plain(0))
     async with g.on() as live:
         first = await live.next("notice")
-        assert first.data["notice_id"] == "act-0/case-1/0"
+        assert first.data["notification_id"] == "act-0/case-1/0"
         g.views.issue(plain(1), plain(2, "bank-002"), plain(3))
         second, third = await live.next("notice"), await live.next("notice")
-        assert [one.data["notice_id"] for one in (second, third)] == ["act-1/case-1/0", "act-3/case-1/0"]
+        assert [one.data["notification_id"] for one in (second, third)] == ["act-1/case-1/0", "act-3/case-1/0"]
         assert g.marks() == [], "what was written to a socket proves nothing"
     g.views.issue(plain(4))
     async with g.on(last_id=second.id) as live:
-        assert [(await live.next()).data["notice_id"] for _ in range(2)] == ["act-3/case-1/0", "act-4/case-1/0"]
+        assert [(await live.next()).data["notification_id"] for _ in range(2)] == ["act-3/case-1/0", "act-4/case-1/0"]
     assert g.marks() == [("bank-001", f"act-{n}/case-1/0", "received", "stream") for n in (0, 1)]
 
 
@@ -248,7 +248,7 @@ async def test_a_foreign_last_event_id_tells_all_again_and_marks_nothing(gate):
     g = gate()
     g.views.issue(plain(0))
     async with g.on(last_id="7.AAAAAAAAAAAAAAAAAAAAAA") as live:
-        assert (await live.next("notice")).data["notice_id"] == "act-0/case-1/0"
+        assert (await live.next("notice")).data["notification_id"] == "act-0/case-1/0"
     assert g.marks() == []
     assert (await g.ask("/v1/inbox/stream?after=zz")).status_code == 422
 
@@ -257,9 +257,9 @@ async def test_a_long_backlog_comes_whole_while_news_come(gate):
     g = gate()
     g.views.issue(*(plain(n) for n in range(130)))
     async with g.on() as live:
-        told = [(await live.next("notice")).data["notice_id"] for _ in range(60)]
+        told = [(await live.next("notice")).data["notification_id"] for _ in range(60)]
         g.views.issue(plain(130))
-        told += [(await live.next("notice")).data["notice_id"] for _ in range(71)]
+        told += [(await live.next("notice")).data["notification_id"] for _ in range(71)]
     assert told == [f"act-{n}/case-1/0" for n in range(131)]
 
 
@@ -282,7 +282,7 @@ async def test_a_connection_outlives_views_that_are_made_anew(gate):
         await asyncio.sleep(0.1)
         g.views.rebuilding = False
         g.views.issue(plain(0))
-        assert (await live.next("notice")).data["notice_id"] == "act-0/case-1/0"
+        assert (await live.next("notice")).data["notification_id"] == "act-0/case-1/0"
 
 
 async def test_a_source_that_breaks_is_replaced_and_nothing_is_missed(gate):
@@ -291,9 +291,9 @@ async def test_a_source_that_breaks_is_replaced_and_nothing_is_missed(gate):
         await asyncio.sleep(0.05)
         g.news.broken = True
         g.views.issue(plain(0))
-        assert (await live.next("notice")).data["notice_id"] == "act-0/case-1/0"
+        assert (await live.next("notice")).data["notification_id"] == "act-0/case-1/0"
         g.views.issue(plain(1))
-        assert (await live.next("notice")).data["notice_id"] == "act-1/case-1/0"
+        assert (await live.next("notice")).data["notification_id"] == "act-1/case-1/0"
     assert g.news.begun >= 2
 
 
@@ -315,13 +315,13 @@ async def test_what_is_asked_for_once_more_comes_live_too_and_moves_no_cursor(ga
     async with g.on() as live:
         first = await live.next("notice")
         await live.next("notice")
-        answer = await g.ask("/v1/inbox/act-0/case-1/0/replay", body={})
-        assert answer.json()["delivery"]["state"] == "replayed"
+        answer = await g.ask("/v1/inbox/act-0/case-1/0/redeliver", body={})
+        assert answer.json()["delivery"]["state"] == "redelivered"
         again = await live.next("notice")
-        assert (again.data["notice_id"], again.id) == ("act-0/case-1/0", None)
-    told = (await g.ask("/v1/inbox/replay", body={"after": first.id})).json()
+        assert (again.data["notification_id"], again.id) == ("act-0/case-1/0", None)
+    told = (await g.ask("/v1/inbox/redeliver", body={"after": first.id})).json()
     assert ids(told) == ["act-1/case-1/0"]
-    assert g.marks()[-1] == ("bank-001", "act-1/case-1/0", "replayed", "api")
+    assert g.marks()[-1] == ("bank-001", "act-1/case-1/0", "redelivered", "api")
 
 
 async def test_two_hundred_asked_for_once_more_come_live_whatever_rings_meanwhile(gate):
@@ -330,16 +330,16 @@ async def test_two_hundred_asked_for_once_more_come_live_whatever_rings_meanwhil
     async with g.on() as live:
         for _ in range(200):
             await live.next("notice")
-        answer = await g.ask("/v1/inbox/replay", body={"limit": 200})
+        answer = await g.ask("/v1/inbox/redeliver", body={"limit": 200})
         assert len(answer.json()["items"]) == 200
-        came = {(await live.next("notice")).data["notice_id"] for _ in range(200)}
+        came = {(await live.next("notice")).data["notification_id"] for _ in range(200)}
         assert came == {f"act-{n}/case-1/0" for n in range(200)}
 
 
 async def test_asking_for_all_once_more_again_and_again_is_refused(gate):
     g = gate()
     g.views.issue(plain(0))
-    paths = ("/v1/inbox/replay", "/v1/inbox/act-0/case-1/0/replay")
+    paths = ("/v1/inbox/redeliver", "/v1/inbox/act-0/case-1/0/redeliver")
     answers = [(await g.ask(paths[n % 2], body={})).status_code for n in range(130)]
     assert answers == [200] * 120 + [429] * 10
     assert len(g.marks()) == 120
@@ -348,7 +348,7 @@ async def test_asking_for_all_once_more_again_and_again_is_refused(gate):
 async def test_a_parked_notice_that_was_received_later_stays_received(gate):
     g = gate()
     g.views.issue(plain(0))
-    for state in ("acknowledged", "parked", "replayed", "received"):
+    for state in ("acknowledged", "parked", "redelivered", "received"):
         g.views.mark(mark(state))
     (item,) = (await g.read())["items"]
     assert item["delivery"]["state"] == "acknowledged"
@@ -406,7 +406,7 @@ async def test_officers_of_the_case_see_who_was_told_what_and_the_proof(gate):
     case = a_case(g.services.tokenizer, g.services.sealer)
     g.views.cases[case.case_id] = case
     g.views.issue(plain(0), plain(1, "bank-002"), plain(2, "bank-002", case_id="case-9"))
-    g.views.mark(mark("parked", 1, "bank-002", way="webhook", attempt=12, detail="the endpoint answered 500"))
+    g.views.mark(mark("parked", 1, "bank-002", channel="webhook", attempt=12, detail="the endpoint answered 500"))
     await g.ask("/v1/inbox/act-0/case-1/0/acknowledge", body={})
     told = (await g.ask("/v1/deliveries?case=case-1", "officer-1")).json()["deliveries"]
     assert [(one["recipient"], one["delivery"]["state"]) for one in told] == [

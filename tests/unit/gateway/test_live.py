@@ -334,7 +334,7 @@ async def test_views_that_are_not_whole_are_503_and_nobody_waits_for_ever(live):
     gateway.source.rebuilding = True
     async with gateway.on() as officer:
         await asyncio.wait_for(officer.ended.wait(), 2)
-        assert officer.status == 503 and TYPE_PREFIX + "rebuilding" in officer.body.decode()
+        assert officer.status == 503 and TYPE_PREFIX + "views-rebuilding" in officer.body.decode()
     assert not gateway.hub.clients
 
 

@@ -19,7 +19,7 @@ BLOCKED = {
     "kind": "blocked",
     "reference": "b-1",
     "done_at": "2026-03-02T07:58:00Z",
-    "what": "payment",
+    "target": "payment",
     "amount": {"minor": 100},
 }
 AT = "/v1/cases/case-1/measures"
@@ -36,7 +36,7 @@ async def test_a_measure_is_recorded_in_its_case_and_its_words_are_sealed(client
     assert answer.status_code == 200
     body = answer.json()
     assert (body["case_id"], body["kind"], body["reaction"], body["late"]) == ("case-1", "warned", "heeded", False)
-    assert (body["note"], body["at"]) == ("已电话提醒客户", "2026-03-02T08:00:00Z")
+    assert (body["note"], body["recorded_at"]) == ("已电话提醒客户", "2026-03-02T08:00:00Z")
     (written,) = actions(log)
     assert (written.data.kind, written.actor, written.data.officer) == (ActionKind.MEASURE, "institution:bank-001", None)
     assert written.data.measure.institution == "bank-001"
@@ -63,12 +63,12 @@ async def test_the_same_reference_counts_once_and_another_body_under_it_is_refus
 async def test_the_agencys_number_is_sealed_told_and_compared(client: Client, services: Services, log: FakeLog, views: FakeViews):
     put(services)
     reported = {"kind": "reported", "reference": "r-1", "done_at": "2026-03-02T07:58:00Z"}
-    reported |= {"reported_to": "public-security-630202", "number": "A-2026-7"}
+    reported |= {"reported_to": "public-security-630202", "agency_reference": "A-2026-7"}
     first = await client().post(AT, json=reported)
-    assert first.json()["reference"] == "A-2026-7"
+    assert first.json()["agency_reference"] == "A-2026-7"
     assert b"A-2026-7" not in log.all(CASE_COMMANDS)[0].value
     assert (await client().post(AT, json=reported)).json() == first.json()
-    other = await client().post(AT, json={**reported, "number": "A-2026-8"})
+    other = await client().post(AT, json={**reported, "agency_reference": "A-2026-8"})
     assert said(other) == (422, "reference-reused")
     assert len(log.all(CASE_COMMANDS)) == 1
 
@@ -90,9 +90,9 @@ async def test_two_bodies_under_one_reference_that_come_at_once_are_decided_by_t
 async def test_a_refused_measure_is_decided_anew_under_a_key(client: Client, services: Services, views: FakeViews):
     put(services)
     ahead = {**WARNED, "done_at": "2026-03-02T09:00:00Z"}
-    assert said(await client().post(AT, json=ahead)) == (422, "impossible-time")
+    assert said(await client().post(AT, json=ahead)) == (422, "time-out-of-range")
     views.now = T0 + timedelta(hours=1)
-    assert said(await client().post(AT, json=ahead)) == (422, "impossible-time")
+    assert said(await client().post(AT, json=ahead)) == (422, "time-out-of-range")
     assert (await client().post(AT, json=ahead, headers={"Idempotency-Key": "again"})).status_code == 200
 
 
@@ -115,7 +115,7 @@ async def test_a_measure_by_a_signal_is_recorded_in_every_case_that_it_went_to(
 async def test_a_measure_by_a_resent_signal_is_its_first_ones(client: Client, services: Services, views: FakeViews):
     put(services)
     receipt(views)
-    receipt(views, "sig-2", outcome="resend", of="sig-1", cases=())
+    receipt(views, "sig-2", outcome="duplicate_content", of="sig-1", cases=())
     answer = await client().post("/v1/signals/sig-2/measures", json=WARNED)
     assert answer.json()["measures"][0]["signal_id"] == "sig-1"
 
@@ -124,13 +124,13 @@ async def test_a_signal_without_a_case_says_whether_one_is_on_its_way(client: Cl
     bank = client()
     receipt(views, cases=())
     nowhere = await bank.post("/v1/signals/sig-1/measures", json=WARNED)
-    assert said(nowhere) == (409, "no-case") and "retry-after" not in nowhere.headers
+    assert said(nowhere) == (409, "signal-without-case") and "retry-after" not in nowhere.headers
     receipt(views, cases=("case-1",))
     on_its_way = await bank.post("/v1/signals/sig-1/measures", json=WARNED)
-    assert said(on_its_way) == (409, "no-case") and on_its_way.headers["retry-after"]
+    assert said(on_its_way) == (409, "signal-without-case") and on_its_way.headers["retry-after"]
     sent = (await bank.post("/v1/signals", json={**_signal(), "reference": "new"})).json()["signal_id"]
     pending = await bank.post(f"/v1/signals/{sent}/measures", json=WARNED)
-    assert said(pending) == (409, "no-case") and pending.headers["retry-after"]
+    assert said(pending) == (409, "signal-without-case") and pending.headers["retry-after"]
 
 
 def _signal() -> dict[str, Any]:
@@ -190,7 +190,7 @@ async def test_a_merged_case_is_nobodys_who_has_nothing_to_do_with_what_it_becam
         ({**WARNED, "note": "长" * 701}, "/note"),
         ({**WARNED, "more": 1}, "/more"),
         ({**BLOCKED, "amount": None}, ""),
-        ({**BLOCKED, "what": "number"}, ""),
+        ({**BLOCKED, "target": "number"}, ""),
         ({"kind": "warned"}, "/reference"),
         ([], ""),
     ],
@@ -219,9 +219,9 @@ async def test_a_huge_body_is_413(client: Client, services: Services):
 async def test_a_late_measure_is_kept_and_marked(client: Client, services: Services, views: FakeViews):
     put(services)
     case = views.cases["case-1"]
-    from schemas.deadlines import Clock
+    from schemas.deadlines import Deadline
 
-    due = Clock(
+    due = Deadline(
         name="warn",
         run=1,
         about="bank-001",
@@ -230,7 +230,7 @@ async def test_a_late_measure_is_kept_and_marked(client: Client, services: Servi
         due_at=T0 - timedelta(minutes=20),
         fired_at=T0 - timedelta(minutes=20),
     )
-    views.cases["case-1"] = case.model_copy(update={"clocks": (due,)})
+    views.cases["case-1"] = case.model_copy(update={"deadlines": (due,)})
     body = (await client().post(AT, json=WARNED)).json()
     assert (body["late"], body["done_late"]) == (True, True)
 
@@ -245,7 +245,7 @@ async def test_a_measure_that_was_sent_on_is_told_as_the_case_that_decided_keeps
     receipt(views)
     views.now = T0 + timedelta(minutes=3)
     (told,) = (await client().post("/v1/signals/sig-1/measures", json=BLOCKED)).json()["measures"]
-    assert (told["case_id"], told["at"]) == ("case-2", "2026-03-02T08:03:00Z")
+    assert (told["case_id"], told["recorded_at"]) == ("case-2", "2026-03-02T08:03:00Z")
     (kept,) = views.cases["case-2"].measures
     assert kept.measure_id == told["measure_id"] and not views.cases["case-1"].measures
     views.actions.clear()

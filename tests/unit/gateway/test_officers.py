@@ -63,7 +63,7 @@ async def test_a_list_is_worst_first_and_pages_without_gaps_or_repeats(client: C
             await officer.get(f"/v1/queues/{QUEUE}/cases", params={"limit": 5, **({"cursor": cursor} if cursor else {})})
         ).json()
         seen += [(one["score"], one["case_id"]) for one in page["cases"]]
-        cursor = page.get("next")
+        cursor = page.get("next_cursor")
         if cursor is None:
             break
     assert len(set(seen)) == len(seen) == 23
@@ -84,7 +84,7 @@ async def test_filters_narrow_a_list(client: Client, put, views: FakeViews):
     assert await found(severity="medium") == ["case-2"]
     assert await found(institution="bank-009") == ["case-2"]
     assert await found(min_score=70) == ["case-1", "case-3"]
-    assert await found(status="claimed") == await found(held_by="officer-2") == ["case-3"]
+    assert await found(status="claimed") == await found(holder="officer-2") == ["case-3"]
     assert await found(status="open") == ["case-1", "case-4", "case-2"]
     assert await found(kind="illegal_finance") == []
 
@@ -125,7 +125,7 @@ async def test_a_query_that_is_not_valid_is_422(client: Client, query: str):
 
 async def test_a_cursor_of_another_queue_is_refused(client: Client, put):
     put(1, 2)
-    cursor = (await client("officer-1").get(f"/v1/queues/{QUEUE}/cases?limit=1")).json()["next"]
+    cursor = (await client("officer-1").get(f"/v1/queues/{QUEUE}/cases?limit=1")).json()["next_cursor"]
     other = await client("officer-1").get("/v1/queues/public-security-630203/cases", params={"cursor": cursor})
     assert slug(other) == "invalid-request"
 
@@ -143,7 +143,7 @@ async def test_a_queue_that_is_not_ones_own_is_403_and_its_cases_do_not_exist(cl
 async def test_one_case_has_its_readable_values_and_its_signals(client: Client, put):
     put(1)
     body = (await client("officer-1").get("/v1/cases/case-1")).json()
-    assert body["primary"]["value"] == body["signals"][0]["subjects"][0]["value"] == "622202100100001"
+    assert body["primary_subject"]["value"] == body["signals"][0]["subjects"][0]["value"] == "622202100100001"
     assert body["signals"][0]["narrative"] == "冒充公安"
 
 
@@ -155,12 +155,12 @@ async def test_an_officer_reads_what_happened_and_which_end_a_subject_is(
     signal = case.signals[0]
     name = services.sealer.seal("金富通", f"{signal.signal_id}/event.name")
     event = EventFact(type="app", at=T0, name_sealed=name)
-    payee = signal.subjects[0].model_copy(update={"part": "payee"})
+    payee = signal.subjects[0].model_copy(update={"event_role": "payee"})
     more = {"event": event, "subjects": (payee,), "stage": "paid", "typology": "romance", "loss_minor": 7}
     views.cases["case-1"] = case.model_copy(update={"signals": (signal.model_copy(update=more),)})
     found = (await client("officer-1").get("/v1/cases/case-1")).json()["signals"][0]
     assert found["event"]["name"] == "金富通" and "name_sealed" not in found["event"]
-    assert found["subjects"][0]["part"] == "payee"
+    assert found["subjects"][0]["event_role"] == "payee"
     assert (found["stage"], found["typology"], found["loss_minor"]) == ("paid", "romance", 7)
 
 
@@ -185,7 +185,7 @@ async def test_a_value_whose_key_is_gone_is_no_error(client: Client, put, views:
     case = views.cases["case-1"]
     views.cases["case-1"] = case.model_copy(update={"primary_signal_id": "sig-moved"})
     answer = await client("officer-1").get("/v1/cases/case-1")
-    assert answer.status_code == 200 and answer.json()["primary"].get("value") is None
+    assert answer.status_code == 200 and answer.json()["primary_subject"].get("value") is None
 
 
 async def test_next_gives_the_worst_case_that_nobody_holds(client: Client, put):
@@ -327,7 +327,7 @@ async def test_the_moves_of_a_case_from_claim_to_disposal(client: Client, put, l
     one, two = client("officer-1"), client("officer-2")
     claimed = (await one.post("/v1/cases/case-1/claim", json={"revision": 1, "lease_s": 120})).json()
     renewed = (await one.post("/v1/cases/case-1/renew", json={"lease_s": 300})).json()
-    handed = (await one.post("/v1/cases/case-1/hand-over", json={"revision": 3, "to": "officer-2"})).json()
+    handed = (await one.post("/v1/cases/case-1/hand-over", json={"revision": 3, "to_officer": "officer-2"})).json()
     note = {"revision": 4, "disposition": "confirmed", "note": "账户已冻结"}
     disposed = (await two.post("/v1/cases/case-1/dispose", json=note)).json()
     assert [one["revision"] for one in (claimed, renewed, handed, disposed)] == [2, 3, 4, 5]
@@ -361,8 +361,8 @@ async def test_a_stale_revision_is_409_with_the_present_one(client: Client, put)
             "held-by-other",
         ),
         ({"status": CaseStatus.CLAIMED, "holder": "officer-2", "lease_until": T0}, "renew", {}, "not-holder"),
-        ({"status": CaseStatus.DISPOSED}, "claim", {"revision": 1}, "disposed"),
-        ({}, "release", {}, "not-allowed"),
+        ({"status": CaseStatus.DISPOSED}, "claim", {"revision": 1}, "case-disposed"),
+        ({}, "release", {}, "transition-not-allowed"),
     ],
 )
 async def test_a_refused_move_has_the_name_that_track_gave_it(client: Client, put, state, move, body, expected):
@@ -378,7 +378,7 @@ async def test_a_refused_move_has_the_name_that_track_gave_it(client: Client, pu
         ("claim", {"revision": 0}),
         ("claim", {"revision": 2**60}),
         ("hand-over", {"revision": 1}),
-        ("hand-over", {"revision": 1, "to": "Not An Id"}),
+        ("hand-over", {"revision": 1, "to_officer": "Not An Id"}),
         ("dispose", {"revision": 1, "disposition": "maybe"}),
         ("renew", {"more": 1}),
     ],
@@ -437,4 +437,4 @@ async def test_views_that_are_rebuilt_give_503(client: Client, put, views: FakeV
         await officer.post("/v1/cases/case-1/release"),
         await officer.post(f"/v1/queues/{QUEUE}/next"),
     ]
-    assert {(answer.status_code, slug(answer)) for answer in answers} == {(503, "rebuilding")}
+    assert {(answer.status_code, slug(answer)) for answer in answers} == {(503, "views-rebuilding")}

@@ -61,7 +61,7 @@ async def test_the_recipient_reads_the_order_with_the_values_to_compare_and_no_o
         "amount_minor": 100,
         "occurred_at": "2026-03-02T07:00:00Z",
     }
-    assert body["moves"] == ["received", "verified", "mismatch", "refused", "failed"]
+    assert body["allowed_transitions"] == ["received", "verified", "mismatch", "refused", "failed"]
     assert body["basis"] == STOP["basis"]
     assert "officer" not in answer.text and "history" not in body
     whole = (await client("officer-2").get(f"/v1/orders/{name}")).json()
@@ -98,7 +98,7 @@ async def test_a_stop_is_compared_executed_and_lifted_by_its_recipient(client: C
     states = []
     for body in (
         {"result": "received"},
-        {"result": "verified", "verified": FIELDS, "arrived_minor": 100},
+        {"result": "verified", "verified_fields": FIELDS, "credited_minor": 100},
         {"result": "executed", "amount_minor": 100, "text": "已止付"},
     ):
         answer = (await bank.post(at, json=body)).json()
@@ -106,7 +106,7 @@ async def test_a_stop_is_compared_executed_and_lifted_by_its_recipient(client: C
     assert states == [("delivered", 0), ("verified", 0), ("executed", 100)]
     assert answer["answer"] == "已止付"
     assert "已止付".encode() not in log.all(CASE_COMMANDS)[-1].value
-    release = {"kind": "release", "recipient": "bank-001", "of": name, "basis": "查明无关"}
+    release = {"kind": "release", "recipient": "bank-001", "related_order_id": name, "basis": "查明无关"}
     released = (await client("officer-1").post(ISSUE, json=release)).json()
     assert (released["kind"], released["subject"]["value"]) == ("release", "622202100100001")
     await bank.post(f"/v1/orders/{released['order_id']}/answers", json={"result": "executed"})
@@ -117,31 +117,36 @@ async def test_a_refused_answer_names_the_answers_that_are_open(client: Client, 
     put(services, **HELD)
     name = await issued(client)
     answer = await client("bank-001").post(f"/v1/orders/{name}/answers", json={"result": "executed", "amount_minor": 100})
-    assert said(answer) == (409, "not-allowed")
-    assert answer.json()["moves"] == ["received", "verified", "mismatch", "refused", "failed"]
+    assert said(answer) == (409, "transition-not-allowed")
+    assert answer.json()["allowed_transitions"] == ["received", "verified", "mismatch", "refused", "failed"]
 
 
 async def test_a_return_pro_rata_is_refused_until_its_notice_ends(client: Client, services: Services, log: FakeLog):
     put(services, **HELD)
     frozen = await issued(client, kind="freeze")
     await client("bank-001").post(f"/v1/orders/{frozen}/answers", json={"result": "executed", "amount_minor": 100})
-    back = {"kind": "return_funds", "of": frozen, "method": "pro_rata", "subject": None, "verify": None}
+    back = {"kind": "return_funds", "related_order_id": frozen, "method": "pro_rata", "subject": None, "verify": None}
     name = await issued(client, **back)
     assert actions(log)[-1].data.order.draft.method == "pro_rata"
     await client("officer-2").post(f"/v1/orders/{name}/approve")
     order = (await client("bank-001").get(f"/v1/orders/{name}")).json()
-    assert order["method"] == "pro_rata" and order["notice_until"]
+    assert order["method"] == "pro_rata" and order["public_notice_until"]
     answer = await client("bank-001").post(f"/v1/orders/{name}/answers", json={"result": "executed", "amount_minor": 100})
-    assert said(answer) == (409, "notice-running")
-    assert order["notice_until"][:16] in answer.json()["detail"]
+    assert said(answer) == (409, "public-notice-running")
+    assert order["public_notice_until"][:16] in answer.json()["detail"]
 
 
 async def test_a_mismatch_is_answered_at_once_and_nothing_is_held(client: Client, services: Services):
     put(services, **HELD)
     name = await issued(client)
-    body = {"result": "mismatch", "mismatched": ["name"]}
+    body = {"result": "mismatch", "mismatched_fields": ["name"]}
     answer = (await client("bank-001").post(f"/v1/orders/{name}/answers", json=body)).json()
-    assert (answer["state"], answer["mismatched"], answer["held_minor"], answer["moves"]) == ("refused", ["name"], 0, [])
+    assert (answer["state"], answer["mismatched_fields"], answer["held_minor"], answer["allowed_transitions"]) == (
+        "refused",
+        ["name"],
+        0,
+        [],
+    )
 
 
 async def test_a_large_order_waits_for_a_second_person_and_the_recipient_does_not_see_it(client: Client, services: Services):
@@ -156,8 +161,8 @@ async def test_a_large_order_waits_for_a_second_person_and_the_recipient_does_no
     assert not (await bank.get("/v1/cases/case-1")).json()["orders"]
     assert said(await bank.post(at + "/answers", json={"result": "received"})) == (404, "unknown-order")
     own = await one.post(at + "/approve")
-    assert said(own) == (409, "four-eyes")
-    assert set(own.json()["moves"]) == {"approve", "reject", "withdraw"}
+    assert said(own) == (409, "second-approver-required")
+    assert set(own.json()["allowed_transitions"]) == {"approve", "reject", "withdraw"}
     approved = (await two.post(at + "/approve", json={})).json()
     assert (approved["state"], approved["approved_by"]) == ("issued", "officer-2")
     assert (await bank.get(at)).json()["state"] == "issued"
@@ -206,8 +211,10 @@ async def test_an_officer_of_the_unit_of_a_letter_reads_and_answers_it(client: C
     unit = client("officer-u", queues=["public-security-630203"])
     seen = await unit.get(f"/v1/orders/{name}")
     body = seen.json()
-    assert (body["text"], body["moves"]) == ("请核查并答复", ["received", "executed", "refused", "failed"])
-    assert "officer" not in seen.text and not {"issued_by", "history", "four_eyes"} & set(body), "who asked is the agency's alone"
+    assert (body["text"], body["allowed_transitions"]) == ("请核查并答复", ["received", "executed", "refused", "failed"])
+    assert "officer" not in seen.text and not {"issued_by", "history", "dual_approval"} & set(body), (
+        "who asked is the agency's alone"
+    )
     answer = (await unit.post(f"/v1/orders/{name}/answers", json=ANSWERED)).json()
     assert (answer["state"], answer["answer"], answer["late"]) == ("executed", "已核查办理", False)
     (_, written) = actions(log)
@@ -227,7 +234,7 @@ async def test_a_unit_may_refuse_a_letter_with_a_reason(client: Client, services
     assert said(await unit.post(at, json={"result": "refused"})) == (422, "invalid-request")
     assert said(await unit.post(at, json={"result": "executed"})) == (422, "answer-missing")
     answer = (await unit.post(at, json={"result": "refused", "reason": "no_basis", "text": "不属于本单位管辖"})).json()
-    assert (answer["state"], answer["refusal"]) == ("refused", "no_basis")
+    assert (answer["state"], answer["refusal_reason"]) == ("refused", "no_basis")
 
 
 async def test_a_letter_of_a_unit_is_answered_by_its_officers_and_nobody_else(client: Client, services: Services, log: FakeLog):
@@ -377,13 +384,13 @@ async def test_every_answer_is_an_event_of_an_order(client: Client):
 async def test_whoever_is_to_release_a_part_is_told_that_it_is_one(client: Client, services: Services):
     put(services, **HELD)
     name, bank = await issued(client), client("bank-001")
-    await bank.post(f"/v1/orders/{name}/answers", json={"result": "verified", "verified": FIELDS, "arrived_minor": 100})
+    await bank.post(f"/v1/orders/{name}/answers", json={"result": "verified", "verified_fields": FIELDS, "credited_minor": 100})
     done = await bank.post(f"/v1/orders/{name}/answers", json={"result": "executed", "amount_minor": 100})
     assert done.json()["held_minor"] == 100, done.text
-    release = {"kind": "release", "recipient": "bank-001", "of": name, "amount": {"minor": 30}, "basis": "更正"}
+    release = {"kind": "release", "recipient": "bank-001", "related_order_id": name, "amount": {"minor": 30}, "basis": "更正"}
     told = (await client("officer-1").post(ISSUE, json=release)).json()
     seen = (await bank.get(f"/v1/orders/{told['order_id']}")).json()
-    assert (seen["part"], seen["amount_minor"], seen["of"]) == (True, 30, name)
+    assert (seen["partial"], seen["amount_minor"], seen["related_order_id"]) == (True, 30, name)
     await bank.post(f"/v1/orders/{told['order_id']}/answers", json={"result": "executed"})
     left = (await bank.get(f"/v1/orders/{name}")).json()
-    assert (left["state"], left["held_minor"], left["part"]) == ("executed", 70, False)
+    assert (left["state"], left["held_minor"], left["partial"]) == ("executed", 70, False)

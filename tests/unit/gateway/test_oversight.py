@@ -1,4 +1,4 @@
-"""The assessment over HTTP: what the coordination body may do, what a unit's officer, and who sees what; and campaigns."""
+"""The appraisal over HTTP: what the coordination body may do, what a unit's officer, and who sees what; and campaigns."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import QUEUE, FakeLog, FakeViews, MemoryIdempotency
 
 OTHER = "financial-regulator-630200"
-YEAR = "/v1/assessments/2025"
+YEAR = "/v1/appraisals/2025"
 PAPER = "海平办〔2026〕7号"
 LATER = "2026-03-20T00:00:00Z"
-ISSUE = {"unit": QUEUE, "measure": "listed", "why": "data_omitted", "answer_by": LATER, "paper": PAPER}
-ASK = {"unit": QUEUE, "due_at": LATER, "paper": PAPER}
+ISSUE = {"unit": QUEUE, "kind": "listed", "reason": "data_omitted", "answer_by": LATER, "document_number": PAPER}
+ASK = {"unit": QUEUE, "due_at": LATER, "document_number": PAPER}
 
 
 @pytest.fixture
@@ -53,23 +53,23 @@ async def test_a_year_goes_from_open_to_locked_and_its_signature_holds(body, uni
     assert (await body.post(f"{YEAR}/open")).json()["state"] == "open"
     published = (await body.post(f"{YEAR}/publish", json={"disputes_until": LATER})).json()
     assert {one["unit"]: one["figures"]["cases"] for one in published["results"]} == {QUEUE: 2, OTHER: 40}, "nothing is hidden"
-    wrong = {"unit": QUEUE, "figure": "acknowledge_late", "claimed": 1, "ground": "system_down", "paper": "A-1"}
+    wrong = {"unit": QUEUE, "figure": "acknowledge_late", "claimed_value": 1, "ground": "system_down", "document_number": "A-1"}
     told = (await unit.post(f"{YEAR}/disputes", json=wrong)).json()
     (dispute,) = told["disputes"]
-    assert [one["unit"] for one in told["results"]] == [QUEUE] and dispute["published"] == 3
+    assert [one["unit"] for one in told["results"]] == [QUEUE] and dispute["published_value"] == 3
     assert (await stranger.get(YEAR)).json()["disputes"] == []
     decided = f"{YEAR}/disputes/{dispute['dispute_id']}/decide"
-    ruled = (await body.post(decided, json={"ruling": "upheld", "ruled": 1})).json()
+    ruled = (await body.post(decided, json={"ruling": "upheld", "ruled_value": 1})).json()
     assert ruled["state"] == "decided"
-    assert slug(await body.post(f"{YEAR}/lock")) == "not-allowed", "figures may still be disputed"
+    assert slug(await body.post(f"{YEAR}/lock")) == "transition-not-allowed", "figures may still be disputed"
     views.now = views.now.replace(day=21)
     locked = (await body.post(f"{YEAR}/lock", json={"revision": ruled["revision"]})).json()
-    assert locked["state"] == "locked" and locked["verified"] is True and locked["moves"] == []
-    keys = (await unit.get("/v1/assessments/keys")).json()["keys"]
+    assert locked["state"] == "locked" and locked["verified"] is True and locked["allowed_transitions"] == []
+    keys = (await unit.get("/v1/appraisals/keys")).json()["keys"]
     assert [key["kid"] for key in keys] == [locked["lock"]["key_id"]] and "d" not in keys[0]
-    views.records["assessment:2025"] = views.records["assessment:2025"].model_copy(update={"results": ()})
+    views.records["appraisal:2025"] = views.records["appraisal:2025"].model_copy(update={"results": ()})
     assert (await body.get(YEAR)).json()["verified"] is False
-    assert slug(await body.post(f"{YEAR}/publish", json={"disputes_until": LATER})) == "not-allowed"
+    assert slug(await body.post(f"{YEAR}/publish", json={"disputes_until": LATER})) == "transition-not-allowed"
 
 
 async def test_a_measure_is_issued_answered_and_lifted_and_a_missed_deadline_is_seen(body, unit, stranger, views: FakeViews):
@@ -77,33 +77,33 @@ async def test_a_measure_is_issued_answered_and_lifted_and_a_missed_deadline_is_
     where = f"/v1/supervisions/{issued['supervision_id']}"
     assert (issued["state"], issued["body"], issued["overdue"]) == ("overdue", "coordination-630200", True), "by the wall clock"
     assert (await stranger.get(where)).status_code == 404
-    assert (await stranger.post(f"{where}/answer", json={"paper": "A-1"})).status_code == 404
+    assert (await stranger.post(f"{where}/answer", json={"document_number": "A-1"})).status_code == 404
     assert [one["supervision_id"] for one in (await unit.get("/v1/supervisions")).json()["supervisions"]] == [
         issued["supervision_id"]
     ]
     assert (await stranger.get("/v1/supervisions")).json() == {"supervisions": []}
-    answered = (await unit.post(f"{where}/answer", json={"paper": "A-1", "revision": 1})).json()
+    answered = (await unit.post(f"{where}/answer", json={"document_number": "A-1", "revision": 1})).json()
     assert (answered["state"], answered["late"]) == ("answered", False)
-    assert slug(await unit.post(f"{where}/answer", json={"paper": "A-2", "revision": 1})) == "stale-revision"
+    assert slug(await unit.post(f"{where}/answer", json={"document_number": "A-2", "revision": 1})) == "stale-revision"
     back = (await body.post(f"{where}/return", json={"answer_by": "2026-04-20T00:00:00Z"})).json()
-    assert back["returned"] == 1
+    assert back["return_count"] == 1
     views.now = views.now.replace(month=5)
-    late = (await unit.post(f"{where}/answer", json={"paper": "A-2"})).json()
-    assert (late["late"], late["missed"]) == (True, 1)
+    late = (await unit.post(f"{where}/answer", json={"document_number": "A-2"})).json()
+    assert (late["late"], late["missed_deadlines"]) == (True, 1)
     assert (await body.post(f"{where}/accept")).json()["state"] == "lifted"
     refused = await body.post(f"{where}/withdraw")
-    assert (refused.status_code, slug(refused)) == (409, "not-allowed")
+    assert (refused.status_code, slug(refused)) == (409, "transition-not-allowed")
 
 
 async def test_data_are_asked_for_handed_in_and_found_wanting(body, unit, stranger):
     asked = (await body.post("/v1/data-requests", json=ASK)).json()
     where = f"/v1/data-requests/{asked['request_id']}"
-    assert (await stranger.post(f"{where}/hand-in", json={"paper": "B-1"})).status_code == 404
-    assert (await unit.post(f"{where}/hand-in", json={"paper": "B-1"})).json()["state"] == "handed_in"
+    assert (await stranger.post(f"{where}/submit", json={"document_number": "B-1"})).status_code == 404
+    assert (await unit.post(f"{where}/submit", json={"document_number": "B-1"})).json()["state"] == "submitted"
     found = (await body.post(f"{where}/find", json={"finding": "concealed"})).json()
     assert (found["state"], found["finding"]) == ("found", "concealed")
-    assert (await body.post(f"{where}/clear")).json()["state"] == "handed_in"
-    listed = (await unit.get("/v1/data-requests", params={"state": "handed_in"})).json()["data_requests"]
+    assert (await body.post(f"{where}/clear")).json()["state"] == "submitted"
+    listed = (await unit.get("/v1/data-requests", params={"state": "submitted"})).json()["data_requests"]
     assert [one["request_id"] for one in listed] == [asked["request_id"]]
     assert (await unit.get("/v1/data-requests", params={"unit": OTHER})).json() == {"data_requests": []}
 
@@ -116,7 +116,7 @@ async def test_data_are_asked_for_handed_in_and_found_wanting(body, unit, strang
         ("bank-001", "/v1/data-requests", ASK),
         ("coordinator-1", f"{YEAR}/disputes", {}),
         ("officer-1", f"{YEAR}/lock", {}),
-        ("coordinator-1", "/v1/campaigns", {"at": LATER, "reached": 1}),
+        ("coordinator-1", "/v1/campaigns", {"held_at": LATER, "people_reached": 1}),
     ],
 )
 async def test_who_may_not_is_told_so_and_nothing_is_in_the_log(client: Client, log: FakeLog, subject: str, path: str, sent: Any):
@@ -128,8 +128,8 @@ async def test_who_may_not_is_told_so_and_nothing_is_in_the_log(client: Client, 
 @pytest.mark.parametrize(
     "path, sent",
     [
-        ("/v1/supervisions", {**ISSUE, "paper": "张三 138 0000 1234"}),
-        ("/v1/supervisions", {**ISSUE, "why": "because"}),
+        ("/v1/supervisions", {**ISSUE, "document_number": "张三 138 0000 1234"}),
+        ("/v1/supervisions", {**ISSUE, "reason": "because"}),
         ("/v1/supervisions", {**ISSUE, "note": "free text"}),
         ("/v1/supervisions", {**ISSUE, "answer_by": "2026-03-01T00:00:00Z"}),
         ("/v1/data-requests", {**ASK, "unit": "张三"}),
@@ -147,7 +147,7 @@ async def test_a_retry_with_the_same_key_is_the_same_request(body, log: FakeLog)
     first = (await body.post("/v1/supervisions", json=ISSUE, headers=key)).json()
     again = (await body.post("/v1/supervisions", json=ISSUE, headers=key)).json()
     assert first == again and len(log.all(APPRAISAL_COMMANDS)) == 1
-    other = await body.post("/v1/supervisions", json={**ISSUE, "measure": "circular"}, headers=key)
+    other = await body.post("/v1/supervisions", json={**ISSUE, "kind": "circular"}, headers=key)
     assert (other.status_code, slug(other)) == (422, "reference-reused")
 
 
@@ -165,7 +165,7 @@ async def test_what_is_not_decided_yet_is_202_and_never_without_the_log(body, lo
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/assessments/1999", "/v1/assessments/20x5", YEAR, "/v1/supervisions/x", "/v1/data-requests/x"]
+    "path", ["/v1/appraisals/1999", "/v1/appraisals/20x5", YEAR, "/v1/supervisions/x", "/v1/data-requests/x"]
 )
 async def test_what_is_not_there_is_404(body, path: str):
     assert (await body.get(path)).status_code == 404
@@ -173,15 +173,17 @@ async def test_what_is_not_there_is_404(body, path: str):
 
 async def test_an_institution_tells_of_a_campaign_corrects_it_and_takes_it_back(client: Client, log: FakeLog):
     bank, other = client("bank-001"), client("bank-002")
-    told = (await bank.post("/v1/campaigns", json={"at": "2026-02-20T02:00:00Z", "reached": 900})).json()
+    told = (await bank.post("/v1/campaigns", json={"held_at": "2026-02-20T02:00:00Z", "people_reached": 900})).json()
     where = f"/v1/campaigns/{told['campaign_id']}"
     assert (await bank.get(where)).json() == told
     assert (await other.get(where)).status_code == 404
-    assert (await other.post(f"{where}/correct", json={"at": "2026-02-20T02:00:00Z", "reached": 1})).status_code == 404
-    corrected = (await bank.post(f"{where}/correct", json={"at": "2026-02-20T02:00:00Z", "reached": 800})).json()
-    assert (corrected["revision"], corrected["reached"]) == (2, 800)
+    assert (
+        await other.post(f"{where}/correct", json={"held_at": "2026-02-20T02:00:00Z", "people_reached": 1})
+    ).status_code == 404
+    corrected = (await bank.post(f"{where}/correct", json={"held_at": "2026-02-20T02:00:00Z", "people_reached": 800})).json()
+    assert (corrected["revision"], corrected["people_reached"]) == (2, 800)
     assert (await bank.post(f"{where}/withdraw")).json()["withdrawn"] is True
-    future = await bank.post("/v1/campaigns", json={"at": "2026-05-20T02:00:00Z", "reached": 900})
+    future = await bank.post("/v1/campaigns", json={"held_at": "2026-05-20T02:00:00Z", "people_reached": 900})
     assert (future.status_code, slug(future)) == (422, "invalid-request")
     assert decode(APPRAISAL_COMMANDS, log.all(APPRAISAL_COMMANDS)[0].value).actor == "institution:bank-001"
 

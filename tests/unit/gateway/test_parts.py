@@ -109,7 +109,7 @@ async def test_ready_means_that_signals_are_accepted(client: Client, log: FakeLo
     assert (await client(None).get("/readyz")).status_code == 200
     views.rebuilding = True
     answer = await client(None).get("/readyz")
-    assert (answer.status_code, answer.json()["checks"]["views"]) == (200, "rebuilding")
+    assert (answer.status_code, answer.json()["checks"]["views"]) == (200, "views-rebuilding")
     memory.away = True
     assert (await client(None).get("/readyz")).status_code == 503
     memory.away, log.away = False, True
@@ -199,4 +199,4 @@ def test_a_lag_that_was_not_refreshed_is_not_known():
 
 
 def test_an_action_has_every_field_that_an_officer_may_give():
-    assert {"revision", "lease_s", "to", "disposition", "note_sealed", "officer"} <= set(Action.model_fields)
+    assert {"revision", "lease_s", "to_officer", "disposition", "note_sealed", "officer"} <= set(Action.model_fields)

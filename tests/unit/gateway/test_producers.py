@@ -102,7 +102,7 @@ class FakeProducer:
             work.set_result(SimpleNamespace(offset=len(there), timestamp=1))
             there += values
 
-        self._task = asyncio.ensure_future(go())
+        self._dissuasion = asyncio.ensure_future(go())
         return work
 
 

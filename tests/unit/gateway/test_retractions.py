@@ -34,7 +34,7 @@ async def test_a_retraction_is_in_the_log_under_its_signal_and_its_reason_is_sea
     (entry,) = log.all(RETRACTIONS)
     envelope = decode(RETRACTIONS, entry.value)
     one = envelope.data
-    assert (entry.key, one.signal_id, one.institution, one.below) == (name.encode(), name, "bank-001", FOREVER)
+    assert (entry.key, one.signal_id, one.institution, one.below_version) == (name.encode(), name, "bank-001", FOREVER)
     assert (envelope.actor, envelope.subject, one.forwarded) == ("institution:bank-001", name, False)
     assert services.sealer.unseal(one.reason_sealed, f"{name}/retraction") == WHY["reason"]
     assert WHY["reason"].encode() not in entry.value
@@ -93,7 +93,7 @@ async def test_with_its_reference_no_view_is_asked(client: Client, views: FakeVi
     name = await _sent(client)
     memory.held.clear()
     views.rebuilding = True
-    assert slug(await client().post(f"/v1/signals/{name}/retraction", json=WHY)) == "rebuilding"
+    assert slug(await client().post(f"/v1/signals/{name}/retraction", json=WHY)) == "views-rebuilding"
     assert (await client().post(f"/v1/signals/{name}/retraction", json=BY_REFERENCE)).status_code == 202
 
 

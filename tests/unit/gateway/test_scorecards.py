@@ -32,11 +32,11 @@ def books(views: FakeViews, services: Any) -> FakeViews:
 
 async def test_the_regulator_sees_the_whole_card_without_small_counts(client: Client):
     told = (await client("regulator-1").get(INSTITUTIONS, params=MONTH)).json()
-    assert told["over"] and told["threshold"] == 5
+    assert told["is_final"] and told["threshold"] == 5
     rows = {row["party"]: row for row in told["rows"]}
     assert sorted(rows) == ["bank-001", "bank-002", "bank-003"]
-    assert rows["bank-001"]["counts"]["reports"] == 40 and "warnings" in rows["bank-001"]["hidden"]
-    assert "warnings" in rows["bank-003"]["hidden"], "else the total would tell it"
+    assert rows["bank-001"]["counts"]["reports"] == 40 and "warnings" in rows["bank-001"]["suppressed"]
+    assert "warnings" in rows["bank-003"]["suppressed"], "else the total would tell it"
     assert told["total"]["counts"]["reports"] == 60
     assert rows["bank-001"]["permille"]["precision"] == 500
     assert rows["bank-003"]["counts"]["reports"] == 0, "who reported nothing is to be seen"
@@ -78,11 +78,11 @@ async def test_the_two_kinds_are_kept_apart(client: Client, path: str, subject: 
 async def test_parties_are_ranked_by_a_figure_that_is_shown(client: Client):
     asked = {**MONTH, "rank_by": "precision"}
     ranks = (await client("regulator-1").get(INSTITUTIONS, params=asked)).json()["ranking"]
-    assert [(one["place"], one["party"], one["value"]) for one in ranks] == [
+    assert [(one["rank"], one["party"], one["value"]) for one in ranks] == [
         (1, "bank-002", 800), (2, "bank-003", 750), (3, "bank-001", 500),
     ]  # fmt: skip
     lowest = (await client("regulator-1").get(INSTITUTIONS, params={**asked, "order": "lowest", "party": "bank-001"})).json()
-    assert lowest["ranking"] == [{"place": 1, "party": "bank-001", "value": 500}]
+    assert lowest["ranking"] == [{"rank": 1, "party": "bank-001", "value": 500}]
     hidden = (await client("regulator-1").get(INSTITUTIONS, params={**MONTH, "rank_by": "warnings"})).json()["ranking"]
     assert "bank-001" not in {one["party"] for one in hidden}
 
@@ -111,7 +111,7 @@ async def test_what_is_asked_wrongly_is_told_with_its_place(client: Client, aske
 
 async def test_a_running_period_says_so_or_is_kept_back(client: Client, services: Any):
     running = {"period": "2026-03"}
-    assert (await client("regulator-1").get(INSTITUTIONS, params=running)).json()["over"] is False
+    assert (await client("regulator-1").get(INSTITUTIONS, params=running)).json()["is_final"] is False
     services.settings = services.settings.model_copy(update={"scorecards_only_over": True})
     assert (await client("regulator-1").get(INSTITUTIONS, params=running)).status_code == 422
     assert (await client("regulator-1").get(INSTITUTIONS, params=MONTH)).status_code == 200
@@ -120,7 +120,7 @@ async def test_a_running_period_says_so_or_is_kept_back(client: Client, services
 async def test_while_views_are_rebuilt_there_is_no_card(client: Client, views: FakeViews):
     views.rebuilding = True
     answer = await client("regulator-1").get(INSTITUTIONS, params=MONTH)
-    assert (answer.status_code, answer.json()["type"]) == (503, "urn:liandong:problem:rebuilding")
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:liandong:problem:views-rebuilding")
 
 
 async def test_a_card_is_computed_once_in_a_few_seconds(client: Client, views: FakeViews):

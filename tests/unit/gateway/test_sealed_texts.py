@@ -25,7 +25,7 @@ from tests.unit.gateway.loop import HELD, STOP, WARNED, put
 MARK = "ZHANG-SAN-13900001111"
 """Stands in every text that is typed here."""
 REPORTED = {"kind": "reported", "reference": f"m-{MARK}", "done_at": "2026-03-02T00:59:00Z", "note": MARK}
-REPORTED |= {"reported_to": "public-security-630202", "number": f"n-{MARK}"}
+REPORTED |= {"reported_to": "public-security-630202", "agency_reference": f"n-{MARK}"}
 _PACKED = {bytes((form,)) for form in Form}
 
 
@@ -56,7 +56,7 @@ async def test_what_is_typed_stands_in_no_record_that_a_gateway_writes(
         (bank, "/v1/cases/case-1/measures", {**WARNED, "reference": MARK, "note": MARK}, keyed),
         (bank, "/v1/cases/case-1/measures", REPORTED, {}),
         (officer, "/v1/cases/case-1/orders", order, keyed),
-        (bank, "/v1/cases/case-1/objections", {"text": MARK}, {}),
+        (bank, "/v1/cases/case-1/appeals", {"text": MARK}, {}),
         (officer, "/v1/cases/case-1/dispose", {"disposition": "false_positive", "note": MARK}, {}),
     ]
     for who, path, body, headers in asked:
@@ -96,7 +96,7 @@ async def test_what_is_typed_stands_nowhere_in_what_the_stages_make_of_it(client
     for stage, redis in world.redis.items():
         assert not [value for bucket in redis.buckets for value in _values(bucket.values) if MARK.encode() in value], stage
     told = [decode(NOTIFICATIONS, record.value).data for record in world.log.all(NOTIFICATIONS)]
-    [order] = [one for one in told if one.order is not None and one.notice.recipient == "bank-001"]
+    [order] = [one for one in told if one.order is not None and one.notification.recipient == "bank-001"]
     item = item_out(Entry(0, order, Delivery()), None, services.sealer)
     assert item.order is not None and item.data is not None
     assert item.order.basis == item.data["basis"] == f"b {MARK}", "its recipient reads it"

@@ -34,7 +34,7 @@ async def test_any_spelling_of_an_indicator_finds_its_cases_disposed_ones_too(cl
     answer = await officer.post("/v1/search", json={"kind": "account", "value": "6222-0210 0100 001"})
     assert answer.status_code == 200
     assert found(answer) == ["case-3", "case-1"]
-    assert answer.json()["cases"][1]["primary"]["value"] == "622202100100001" and answer.json()["more"] is False
+    assert answer.json()["cases"][1]["primary_subject"]["value"] == "622202100100001" and answer.json()["has_more"] is False
     nothing = await officer.post("/v1/search", json={"kind": "account", "value": "6222021001009999"})
     assert found(nothing) == [] and "token" not in nothing.json(), "a token says which account a trail withholds"
 
@@ -47,7 +47,7 @@ async def test_an_officer_finds_cases_of_his_own_queues_only(client: Client):
     assert set(found(await everything.post("/v1/search", json=body))) == {"case-1", "case-2", "case-3"}
     assert found(await everything.post("/v1/search", json={**body, "queue": ELSEWHERE})) == ["case-2"]
     limited = await everything.post("/v1/search", json={**body, "limit": 1})
-    assert len(found(limited)) == 1 and limited.json()["more"] is True
+    assert len(found(limited)) == 1 and limited.json()["has_more"] is True
 
 
 async def test_another_queue_is_403_and_an_institution_may_not_search(client: Client):
@@ -89,7 +89,7 @@ async def test_a_search_is_audited_with_the_token_and_without_the_value(client: 
 async def test_views_that_are_rebuilt_give_503(client: Client, views: FakeViews):
     views.rebuilding = True
     answer = await client("officer-1").post("/v1/search", json={"kind": "account", "value": "622202100100001"})
-    assert (answer.status_code, answer.json()["type"]) == (503, TYPE_PREFIX + "rebuilding")
+    assert (answer.status_code, answer.json()["type"]) == (503, TYPE_PREFIX + "views-rebuilding")
 
 
 async def test_an_answer_says_that_what_was_searched_is_a_hub_and_links_nothing(client: Client, views: FakeViews):

@@ -125,7 +125,7 @@ async def test_of_many_at_once_one_is_appended_and_the_others_wait_or_get_its_re
     first = asyncio.create_task(sender.post("/v1/signals", json=signal()))
     await asyncio.sleep(0.05)
     second = await sender.post("/v1/signals", json=signal())
-    assert (second.status_code, slug(second), second.headers["retry-after"]) == (409, "in-flight", "1")
+    assert (second.status_code, slug(second), second.headers["retry-after"]) == (409, "request-in-progress", "1")
     log.gate.set()
     assert (await first).status_code == 202
     assert (await sender.post("/v1/signals", json=signal())).json() == (await first).json()
@@ -239,8 +239,8 @@ async def test_no_more_wait_for_a_slow_broker_than_the_limit(services: Services,
         (json.dumps(signal(narrative="a\0b")).encode(), {}, (202, None)),
         (json.dumps(signal()).replace("\\u5192", "\\ud800").encode(), {}, (422, "invalid-signal")),
         (b"[" * 100_000, {}, (413, "body-too-large")),
-        (b"[" * 1000, {}, (422, "too-deep")),
-        (b'{"a":' * 17 + b"1" + b"}" * 17, {}, (422, "too-deep")),
+        (b"[" * 1000, {}, (422, "json-too-deep")),
+        (b'{"a":' * 17 + b"1" + b"}" * 17, {}, (422, "json-too-deep")),
         (b'{"kind": "' + b"[" * 1000 + b'"}', {}, (422, "invalid-signal")),
         (json.dumps(signal(institution="bank-002")).encode(), {}, (422, "invalid-signal")),
     ],
@@ -341,5 +341,5 @@ async def test_the_receipt_tells_the_outcome_and_nothing_of_the_officers(client:
 async def test_while_the_views_are_rebuilt_receipts_are_503(client: Client, views: FakeViews):
     views.rebuilding = True
     answer = await client().get("/v1/signals/sig-1")
-    assert (answer.status_code, slug(answer)) == (503, "rebuilding") and answer.headers["retry-after"]
+    assert (answer.status_code, slug(answer)) == (503, "views-rebuilding") and answer.headers["retry-after"]
     assert (await client().post("/v1/signals", json=signal())).status_code == 202

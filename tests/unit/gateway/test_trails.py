@@ -37,7 +37,7 @@ class Town:
         base = a_case(self.services.tokenizer, self.services.sealer, len(self.views.cases) + 1, queue=queue)
         first = signals[0]
         own = {"case_id": name, "signals": signals, "signal_count": len(signals), "primary_signal_id": first.signal_id}
-        case = base.model_copy(update={**own, "primary": first.subjects[0], **over})
+        case = base.model_copy(update={**own, "primary_subject": first.subjects[0], **over})
         self.views.cases[name] = case
         return case
 
@@ -85,7 +85,7 @@ def chain(town: Town) -> Town:
 
 
 async def ask(client: Client, case: str = "case-1", queues: list[str] | None = None) -> dict[str, Any]:
-    answer = await client("officer-1", queues=queues or ["public-security-*"]).get(f"/v1/cases/{case}/trail")
+    answer = await client("officer-1", queues=queues or ["public-security-*"]).get(f"/v1/cases/{case}/money-trail")
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -97,7 +97,7 @@ def remaining(told: dict[str, Any]) -> dict[str, int]:
 async def test_a_loss_is_followed_over_the_accounts_of_several_cases(client: Client, chain: Town):
     told = await ask(client)
     (start,) = told["starts"]
-    assert (start["account"]["value"], start["why"], start["amount"]["minor"]) == (VICTIM, "loss", 50_000 * YUAN)
+    assert (start["account"]["value"], start["reason"], start["amount"]["minor"]) == (VICTIM, "loss", 50_000 * YUAN)
     hops = [(one["payer"], one["payee"], one["traced_minor"] // YUAN, one["reported_by"]) for one in told["hops"]]
     names = [chain.token(one) for one in (VICTIM, MULE, SECOND, THIRD, LAST)]
     assert hops == [(names[0], names[1], 50_000, 2), (names[1], names[2], 30_000, 2), (names[2], names[3], 12_000, 1),
@@ -117,7 +117,7 @@ async def test_nothing_is_ordered_on_an_account_that_is_nobodys(client: Client, 
 
 async def test_who_keeps_each_account_is_told_with_how_it_is_known(client: Client, chain: Town):
     told = await ask(client)
-    keepers = {one["account"]["value"]: (one.get("institution"), one.get("known_by")) for one in told["accounts"]}
+    keepers = {one["account"]["value"]: (one.get("institution"), one.get("institution_known_from")) for one in told["accounts"]}
     assert keepers == {
         MULE: ("bank-a", "both_ways"),
         SECOND: ("bank-b", "both_ways"),
@@ -132,7 +132,7 @@ async def test_a_hop_of_another_agencys_case_is_accounts_and_amounts_alone(clien
     assert hidden["withheld"] is True
     assert set(hidden) == {"payer", "payee", "amount", "traced_minor", "depth", "withheld"}
     last = told["accounts"][-1]
-    assert set(last) & {"institution", "known_by", "first_at", "last_at"} == set()
+    assert set(last) & {"institution", "institution_known_from", "first_at", "last_at"} == set()
     assert (last["withheld"], set(last["account"]), last["cases"]) == (True, {"token"}, [])
     assert last["remaining_minor"] == 2_000 * YUAN
     raw = json.dumps(told)
@@ -176,7 +176,7 @@ async def test_money_of_several_payments_is_frozen_not_stopped(client: Client, t
 
 async def test_a_case_without_a_victim_begins_with_what_came_to_its_account(client: Client, chain: Town):
     told = await ask(client, "case-2")
-    assert {one["why"] for one in told["starts"]} <= {"arrived", "left"}
+    assert {one["reason"] for one in told["starts"]} <= {"arrived", "left"}
     assert told["accounts"]
 
 
@@ -215,10 +215,10 @@ async def test_a_merged_case_leads_to_where_its_signals_are(client: Client, chai
 
 async def test_who_may_not_read_the_case_gets_no_trail(client: Client, chain: Town):
     stranger = client("officer-2", queues=[ELSEWHERE])
-    assert (await stranger.get("/v1/cases/case-1/trail")).status_code == 404
+    assert (await stranger.get("/v1/cases/case-1/money-trail")).status_code == 404
     assert (await stranger.post("/v1/cases/case-1/refund", json=refund_of(MULE, 1))).status_code == 404
-    assert (await client("bank-a").get("/v1/cases/case-1/trail")).status_code == 403
-    assert (await client("officer-1").get("/v1/cases/case-9/trail")).status_code == 404
+    assert (await client("bank-a").get("/v1/cases/case-1/money-trail")).status_code == 403
+    assert (await client("officer-1").get("/v1/cases/case-9/money-trail")).status_code == 404
 
 
 async def test_reading_a_trail_is_recorded_without_values(client: Client, chain: Town, caplog: pytest.LogCaptureFixture):
@@ -231,7 +231,7 @@ async def test_reading_a_trail_is_recorded_without_values(client: Client, chain:
 
 async def test_while_the_views_are_rebuilt_the_answer_is_503(client: Client, chain: Town, views: FakeViews):
     views.rebuilding = True
-    assert (await client("officer-1").get("/v1/cases/case-1/trail")).status_code == 503
+    assert (await client("officer-1").get("/v1/cases/case-1/money-trail")).status_code == 503
 
 
 def refund_of(account: str, yuan: int, **over: Any) -> dict[str, Any]:
@@ -248,7 +248,7 @@ async def test_one_victims_money_goes_straight_back(client: Client, chain: Town)
     told = await reckon(client, refund_of(SECOND, 18_000))
     (share,) = told["shares"]
     assert (told["rule"], share["share_minor"], share["account"]["value"]) == ("one_payer", 18_000 * YUAN, VICTIM)
-    assert (told["payable"], told["left_minor"], told["found"], told["partial"]) == (True, 0, True, [])
+    assert (told["payable"], told["undistributed_minor"], told["from_trail"], told["partial"]) == (True, 0, True, [])
     assert all(step["zh"] and step["en"] and step["basis"] for step in told["steps"])
 
 
@@ -291,9 +291,9 @@ async def test_what_was_paid_back_is_not_to_be_held_again(client: Client, chain:
 async def test_payments_of_the_officers_file_are_reckoned_as_they_are(client: Client, chain: Town):
     payments = [{"payer": "甲", "amount_minor": 300}, {"payer": "乙", "amount_minor": 100}]
     told = await reckon(client, refund_of(MULE, 2, payments=payments))
-    assert (told["rule"], told["payable"], told["found"]) == ("pro_rata", False, False)
+    assert (told["rule"], told["payable"], told["from_trail"]) == ("pro_rata", False, False)
     assert {one["payer"]: one["share_minor"] for one in told["shares"]} == {"甲": 150, "乙": 50}
-    over = await reckon(client, refund_of(MULE, 2, payments=payments, notice_ends_at="2026-01-01T00:00:00Z"))
+    over = await reckon(client, refund_of(MULE, 2, payments=payments, public_notice_ends_at="2026-01-01T00:00:00Z"))
     assert over["payable"] is True
 
 
@@ -326,6 +326,6 @@ async def test_an_institution_that_answered_is_believed(client: Client, chain: T
     views.cases["case-1"] = views.cases["case-1"].model_copy(update={"orders": (done,)})
     told = await ask(client)
     stop = next(one for one in told["accounts"] if one["account"]["value"] == THIRD)
-    assert (stop["institution"], stop["known_by"], stop["held_minor"]) == ("bank-x", "answered_order", 400 * YUAN)
+    assert (stop["institution"], stop["institution_known_from"], stop["held_minor"]) == ("bank-x", "answered_order", 400 * YUAN)
     order = next(one["order"] for one in told["orders"] if one["account"] == chain.token(THIRD))
     assert (order["recipient"], order["amount"]["minor"]) == ("bank-x", 9_600 * YUAN)

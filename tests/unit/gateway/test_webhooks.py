@@ -55,7 +55,7 @@ async def test_an_endpoint_is_on_the_log_and_its_secret_is_told_once_and_sealed(
     [shown] = listed["endpoints"]
     assert (shown["state"], shown["url"], shown["secrets"]) == ("on", told["url"], 1)
     assert "secret" not in shown and told["secret"] not in str(listed)
-    assert listed["most"] == 3 and "order.stop_payment" in listed["known_kinds"]
+    assert listed["max_endpoints"] == 3 and "order.stop_payment" in listed["available_kinds"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_an_address_is_registered_once_and_a_lost_secret_is_replaced(clien
     await registered(client, "bank-002", url=url)
 
 
-@pytest.mark.parametrize("path", ["", "/rotate", "/pause", "/resume", "/parked", "/replay"])
+@pytest.mark.parametrize("path", ["", "/rotate", "/pause", "/resume", "/parked", "/redeliver"])
 async def test_another_s_endpoint_does_not_exist(client: Client, path: str) -> None:
     told = await registered(client)
     where = f"/v1/webhooks/{told['endpoint_id']}{path}"
@@ -145,7 +145,7 @@ async def test_a_replaced_secret_is_told_once_and_the_old_one_signs_meanwhile(cl
     assert answer.status_code == 200 and answer.json()["secrets"] == 2 and new != told["secret"]
     endpoint = await services.hooks.find_endpoint("bank-001", told["endpoint_id"])
     assert live_secrets(endpoint, services.sealer, services.hooks.now()) == [new, told["secret"]]
-    at_once = await client("bank-001").post(f"/v1/webhooks/{told['endpoint_id']}/rotate", json={"at_once": True})
+    at_once = await client("bank-001").post(f"/v1/webhooks/{told['endpoint_id']}/rotate", json={"immediately": True})
     endpoint = await services.hooks.find_endpoint("bank-001", told["endpoint_id"])
     assert live_secrets(endpoint, services.sealer, services.hooks.now()) == [at_once.json()["secret"]]
 
@@ -154,7 +154,7 @@ async def test_a_fourth_secret_at_a_time_is_refused(client: Client) -> None:
     told = await registered(client)
     where = f"/v1/webhooks/{told['endpoint_id']}/rotate"
     assert [(await client("bank-001").post(where)).status_code for _ in range(2)] == [200, 200]
-    assert problem(await client("bank-001").post(where)) == (409, "not-allowed")
+    assert problem(await client("bank-001").post(where)) == (409, "transition-not-allowed")
 
 
 async def test_an_endpoint_is_switched_off_and_on_and_doing_it_twice_is_one_record(client: Client, log: FakeLog) -> None:
@@ -162,10 +162,10 @@ async def test_an_endpoint_is_switched_off_and_on_and_doing_it_twice_is_one_reco
     where = f"/v1/webhooks/{told['endpoint_id']}"
     for _ in range(2):
         off = (await client("bank-001").post(f"{where}/pause")).json()
-        assert (off["state"], off["off_why"]) == ("off", "switched off by the institution")
+        assert (off["state"], off["disabled_reason"]) == ("off", "switched off by the institution")
     for _ in range(2):
         on = (await client("bank-001").post(f"{where}/resume")).json()
-        assert on["state"] == "on" and "off_why" not in on
+        assert on["state"] == "on" and "disabled_reason" not in on
     assert len(log.all(ENDPOINTS)) == 3
 
 
@@ -225,8 +225,8 @@ async def test_changes_are_limited_for_each_is_kept_for_ever(client: Client, rat
 
 def parked(views: FakeViews, endpoint_id: str, *numbers: int) -> None:
     for n in numbers:
-        views.issue(Issued(notice=notice(n, at=T0)))
-        views.mark(mark("parked", n, way="webhook", endpoint=endpoint_id, attempt=40, detail="gave up after 40 attempts"))
+        views.issue(Issued(notification=notice(n, at=T0)))
+        views.mark(mark("parked", n, channel="webhook", endpoint_id=endpoint_id, attempt=40, detail="gave up after 40 attempts"))
 
 
 async def test_what_was_parked_is_shown_and_sent_once_more_in_order_to_this_endpoint_alone(
@@ -236,46 +236,46 @@ async def test_what_was_parked_is_shown_and_sent_once_more_in_order_to_this_endp
     name = told["endpoint_id"]
     parked(views, name, 1, 2, 3)
     shown = (await client("bank-001").get(f"/v1/webhooks/{name}/parked")).json()
-    assert [one["notice_id"] for one in shown["parked"]] == [f"act-{n}/case-1/0" for n in (3, 2, 1)]
-    assert shown["parked"][0]["attempts"] == 40 and shown["parked"][0]["why"] == "gave up after 40 attempts"
-    answer = await client("bank-001").post(f"/v1/webhooks/{name}/replay")
-    assert answer.json()["replayed"] == [f"act-{n}/case-1/0" for n in (1, 2, 3)]
+    assert [one["notification_id"] for one in shown["parked"]] == [f"act-{n}/case-1/0" for n in (3, 2, 1)]
+    assert shown["parked"][0]["attempts"] == 40 and shown["parked"][0]["reason"] == "gave up after 40 attempts"
+    answer = await client("bank-001").post(f"/v1/webhooks/{name}/redeliver")
+    assert answer.json()["redelivered"] == [f"act-{n}/case-1/0" for n in (1, 2, 3)]
     marks = [decode(DELIVERIES, entry.value).data for entry in log.all(DELIVERIES)]
-    assert {(one.state, one.endpoint) for one in marks} == {(DeliveryState.REPLAYED, name)}
-    assert [one.place for one in marks] == [entry.offset for entry in views.notices]
+    assert {(one.state, one.endpoint_id) for one in marks} == {(DeliveryState.REDELIVERED, name)}
+    assert [one.notification_offset for one in marks] == [entry.offset for entry in views.notices]
     assert (await client("bank-001").get(f"/v1/webhooks/{name}/parked")).json()["parked"] == []
 
 
 async def test_some_of_what_was_parked_is_asked_for_by_name(client: Client, views: FakeViews) -> None:
     told = await registered(client)
-    where = f"/v1/webhooks/{told['endpoint_id']}/replay"
+    where = f"/v1/webhooks/{told['endpoint_id']}/redeliver"
     parked(views, told["endpoint_id"], 1, 2)
-    answer = await client("bank-001").post(where, json={"notice_ids": ["act-2/case-1/0"]})
-    assert answer.json()["replayed"] == ["act-2/case-1/0"]
-    assert problem(await client("bank-001").post(where, json={"notice_ids": ["act-9/case-1/0"]})) == (404, "not-found")
+    answer = await client("bank-001").post(where, json={"notification_ids": ["act-2/case-1/0"]})
+    assert answer.json()["redelivered"] == ["act-2/case-1/0"]
+    assert problem(await client("bank-001").post(where, json={"notification_ids": ["act-9/case-1/0"]})) == (404, "not-found")
 
 
 async def test_a_replay_that_may_not_be_in_the_log_is_a_503(client: Client, log: FakeLog, views: FakeViews) -> None:
     told = await registered(client)
     parked(views, told["endpoint_id"], 1)
     log.away = True
-    answer = await client("bank-001").post(f"/v1/webhooks/{told['endpoint_id']}/replay")
+    answer = await client("bank-001").post(f"/v1/webhooks/{told['endpoint_id']}/redeliver")
     assert problem(answer) == (503, "log-unavailable")
 
 
 async def test_a_notice_is_read_by_the_link_of_a_call(client: Client, views: FakeViews) -> None:
-    views.issue(Issued(notice=notice(1, at=T0)))
+    views.issue(Issued(notification=notice(1, at=T0)))
     answer = await client("bank-001").get("/v1/inbox/act-1/case-1/0")
-    assert answer.status_code == 200 and answer.json()["notice_id"] == "act-1/case-1/0"
+    assert answer.status_code == 200 and answer.json()["notification_id"] == "act-1/case-1/0"
     assert problem(await client("bank-002").get("/v1/inbox/act-1/case-1/0")) == (404, "not-found")
     assert views.notices[0].delivery.received is None
 
 
 async def test_a_replay_from_the_inbox_says_where_the_notice_stands(client: Client, log: FakeLog, views: FakeViews) -> None:
-    views.issue(Issued(notice=notice(1, at=T0)))
-    await client("bank-001").post("/v1/inbox/act-1/case-1/0/replay")
+    views.issue(Issued(notification=notice(1, at=T0)))
+    await client("bank-001").post("/v1/inbox/act-1/case-1/0/redeliver")
     [entry] = log.all(DELIVERIES)
-    assert decode(DELIVERIES, entry.value).data.place == views.notices[0].offset
+    assert decode(DELIVERIES, entry.value).data.notification_offset == views.notices[0].offset
 
 
 async def test_an_unfinished_wait_for_the_views_ends(services: Any, log: FakeLog, views: FakeViews) -> None:
@@ -332,9 +332,9 @@ async def test_a_death_in_the_middle_of_asking_for_parked_ones_once_more_is_no_h
     client: Client, log: FakeLog, views: FakeViews, dies: list[str], name: str, left: int
 ) -> None:
     where = f"/v1/webhooks/{(told := await registered(client))['endpoint_id']}"
-    views.issue(Issued(notice=notice(1, at=T0)))
-    views.mark(mark("parked", 1, at=T0, way="webhook", endpoint=told["endpoint_id"]))
+    views.issue(Issued(notification=notice(1, at=T0)))
+    views.mark(mark("parked", 1, at=T0, channel="webhook", endpoint_id=told["endpoint_id"]))
     dies.append(name)
-    assert (await client().post(f"{where}/replay")).status_code == 500 and not dies
-    assert len((await client().post(f"{where}/replay")).json()["replayed"]) == left
+    assert (await client().post(f"{where}/redeliver")).status_code == 500 and not dies
+    assert len((await client().post(f"{where}/redeliver")).json()["redelivered"]) == left
     assert len(log.all(DELIVERIES)) == 1

@@ -49,9 +49,9 @@ def test_a_list_that_names_a_thing_twice_or_is_not_readable_is_refused(rows: lis
 
 
 def test_a_bound_is_high_enough_for_the_observation_to_count():
-    assert Hubs.model_validate({"most_primaries": None}).most_primaries is None
+    assert Hubs.model_validate({"max_primary_subjects": None}).max_primary_subjects is None
     with pytest.raises(ValidationError):
-        Hubs.model_validate({"most_primaries": 3})
+        Hubs.model_validate({"max_primary_subjects": 3})
 
 
 def marks(signal: Any) -> list[tuple[str, str | None]]:

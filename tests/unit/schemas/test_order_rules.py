@@ -32,7 +32,7 @@ def test_the_shipped_section_offers_every_kind_and_marks_each_to_be_confirmed() 
     assert set(RULES.kinds) == set(OrderKind)
     assert all(rules.needs_confirmation for rules in RULES.kinds.values())
     own = ("emergency_stop", "quick_freeze", "return_notice", "return_of_funds", "verify_stop")
-    assert RULES.clock_names() == ("answer_letter", *own[:1], "order_answer", "order_validity", *own[1:])
+    assert RULES.deadline_names() == ("answer_letter", *own[:1], "order_answer", "order_validity", *own[1:])
 
 
 def test_the_page_quotes_the_section_that_is_shipped() -> None:
@@ -50,14 +50,14 @@ def test_the_page_quotes_the_section_that_is_shipped() -> None:
         (changed("release", renewals=1), "without a length"),
         (changed("release", length={"hours": 1}), "no lasting effect"),
         (changed("release", verify=["name"]), "verify is allowed only"),
-        (changed("block_app", preserve=None), "Art. 20"),
-        (changed("freeze", preserve={"months": 6}), "takedowns only"),
+        (changed("block_app", preserve_records=None), "Art. 20"),
+        (changed("freeze", preserve_records={"months": 6}), "takedowns only"),
         (changed("supervision_letter", answer_within=None), "requires answer_within"),
-        (changed("freeze", answer_clock="quick_freeze"), "different names"),
-        (changed("stop_payment", verify_clock="emergency_stop"), "different names"),
-        (changed("stop_payment", verify_clock="Verify"), "verify_clock"),
-        (changed("freeze", verify_clock="verify_stop"), "verify_clock requires the fields"),
-        (changed("freeze", notice_clock="return_notice"), "for a return of funds only"),
+        (changed("freeze", answer_deadline="quick_freeze"), "different names"),
+        (changed("stop_payment", verify_deadline="emergency_stop"), "different names"),
+        (changed("stop_payment", verify_deadline="Verify"), "verify_deadline"),
+        (changed("freeze", verify_deadline="verify_stop"), "verify_clock requires the fields"),
+        (changed("freeze", public_notice_deadline="return_notice"), "for a return of funds only"),
         ({"kinds": {"freeze": SHIPPED["kinds"]["freeze"]}}, "requires release"),
         ({"kinds": {"arrest": {"basis": "none"}}}, "stop_payment"),
     ],
@@ -79,10 +79,16 @@ STOP: dict[str, Any] = {
 
 def test_an_order_as_an_officer_posts_it() -> None:
     assert OrderIn.model_validate(STOP).verify is not None
-    OrderIn.model_validate({"kind": "release", "recipient": "bank-001", "of": "ord-1", "basis": "核实无关"})
-    back = {"kind": "return_funds", "recipient": "bank-001", "of": "ord-1", "amount": {"minor": 1}, "basis": "按比例返还"}
+    OrderIn.model_validate({"kind": "release", "recipient": "bank-001", "related_order_id": "ord-1", "basis": "核实无关"})
+    back = {
+        "kind": "return_funds",
+        "recipient": "bank-001",
+        "related_order_id": "ord-1",
+        "amount": {"minor": 1},
+        "basis": "按比例返还",
+    }
     assert OrderIn.model_validate(back).method is None
-    assert OrderIn.model_validate({**back, "method": "pro_rata", "announced_at": T0}).announced_at == T0
+    assert OrderIn.model_validate({**back, "method": "pro_rata", "public_notice_at": T0}).public_notice_at == T0
 
 
 @pytest.mark.parametrize(
@@ -91,13 +97,16 @@ def test_an_order_as_an_officer_posts_it() -> None:
         ({"subject": None}, "requires a subject"),
         ({"amount": None}, "requires 'amount'"),
         ({"amount": {"minor": 800, "currency": "USD"}}, "same currency"),
-        ({"kind": "release"}, "in 'of'"),
+        ({"kind": "release"}, "in 'related_order_id'"),
         ({"kind": "request_information"}, "in 'text'"),
         ({"basis": ""}, "basis"),
         ({"hurry": True}, "hurry"),
         ({"method": "pro_rata"}, "for return_funds only"),
-        ({"kind": "return_funds", "of": "ord-1", "method": "nothing"}, "method"),
-        ({"kind": "return_funds", "of": "ord-1", "method": "by_time", "announced_at": T0}, "with a public notice"),
+        ({"kind": "return_funds", "related_order_id": "ord-1", "method": "nothing"}, "method"),
+        (
+            {"kind": "return_funds", "related_order_id": "ord-1", "method": "by_time", "public_notice_at": T0},
+            "with a public notice",
+        ),
     ],
 )
 def test_an_order_that_lacks_something_says_what(over: dict[str, Any], said: str) -> None:
@@ -123,7 +132,7 @@ def test_an_answer_that_lacks_something_says_what(answer: dict[str, Any], said: 
 
 
 def test_answers_that_say_enough() -> None:
-    AnswerIn.model_validate({"result": "mismatch", "mismatched": ["name"]})
+    AnswerIn.model_validate({"result": "mismatch", "mismatched_fields": ["name"]})
     AnswerIn.model_validate({"result": "executed", "amount_minor": 800, "done_at": T0})
 
 
@@ -131,7 +140,7 @@ BLOCKED = {
     "kind": "blocked",
     "reference": "b-1",
     "done_at": T0,
-    "what": "payment",
+    "target": "payment",
     "amount": {"minor": 5},
     "until": after(hours=1),
 }
@@ -146,7 +155,7 @@ def test_measures_as_an_institution_posts_them() -> None:
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"what": "number"}, "holds no money"),
+        ({"target": "number"}, "holds no money"),
         ({"amount": None}, "requires the amount held"),
         ({"until": T0}, "'until' must be after"),
         ({"kind": "praised"}, "warned"),

@@ -45,7 +45,7 @@ def test_depth_is_that_of_the_structure_and_not_of_the_texts(seed: int) -> None:
         (b"[1]", "invalid-signal", [""]),
         (b'{"kind": "gossip-4711"}', "invalid-signal", ["/kind", "/occurred_at", "/region", "/indicators"]),
         (b'{"institution": "bank-4711"}', "invalid-signal", None),
-        (b"[" * 5000, "too-deep", None),
+        (b"[" * 5000, "json-too-deep", None),
         (b'{"narrative": "\\ud800"}', "invalid-signal", None),
     ],
 )

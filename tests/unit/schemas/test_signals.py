@@ -35,7 +35,7 @@ def sent(event: dict[str, Any] | None = None, **over: Any) -> SubmittedSignal:
 
 
 def roles(signal: SubmittedSignal) -> dict[str | None, str]:
-    return {subject.part: subject.role for subject in signal.subjects}
+    return {subject.event_role: subject.role for subject in signal.subjects}
 
 
 def refused(**over: Any) -> str:
@@ -47,7 +47,7 @@ def refused(**over: Any) -> str:
 def test_the_payee_of_a_transfer_is_the_suspect_and_the_payer_the_victim() -> None:
     signal = sent(transfer())
     assert roles(signal) == {"payee": "suspect", "payer": "victim"}
-    assert signal.primary.part == "payee"
+    assert signal.primary.event_role == "payee"
     assert signal.event is not None
     assert (signal.event.payee, signal.event.payer) == tuple(one.token for one in signal.subjects)
 
@@ -227,7 +227,7 @@ def test_what_a_signal_carries_reaches_its_fact_and_its_case() -> None:
 
 
 def test_a_lead_of_organized_crime_opens_a_case_at_public_security_whatever_its_score() -> None:
-    assert POLICY.rules.kind[SignalKind.ORGANIZED_CRIME] <= POLICY.case_from
+    assert POLICY.rules.kind[SignalKind.ORGANIZED_CRIME] <= POLICY.case_threshold
     poorer = POLICY.model_copy(update={"rules": POLICY.rules.model_copy(update={"kind": {}})})
     lead = submitted(kind="organized_crime", amount=None, region="630225")
     assert [route.queue for route in routes(lead, 0, frozenset(), poorer)] == ["public-security-630225"]

@@ -43,9 +43,9 @@ class Story:
             "signal_count": 1,
             "merged_into": None,
             "split_from": None,
-            "reopened": 0,
+            "reopen_count": 0,
             "signals": [{"signal_id": "sig-1"}],
-            "clocks": [],
+            "deadlines": [],
             "orders": [],
             "measures": [],
         }
@@ -71,26 +71,31 @@ class Story:
         action = {"action_id": name, "case_id": CASE, "kind": kind, **more}
         self.actions.append({"second": second, "value": envelope(CASE_COMMANDS, action, None, actor)})
         self._case = {**deepcopy(self._case), **(case or {}), "revision": self._case["revision"] + 1}
-        told = [{"notice_id": f"{name}/{n}", "case_id": CASE, "kind": "order", **one} for n, one in enumerate(notices)]
+        told = [{"notification_id": f"{name}/{n}", "case_id": CASE, "kind": "order", **one} for n, one in enumerate(notices)]
         data = {
             "action_id": name,
             "case_id": CASE,
             "kind": kind,
             "outcome": "applied",
             "case": self._case,
-            "notices": told,
-            "follows": [],
+            "notifications": told,
+            "follow_ups": [],
         }
         self.changes.append({"second": second, "value": envelope(CASE_CHANGES, data, f"{CASE_COMMANDS}/0/{source}/0", actor)})
         for n, one in enumerate(told):
             self.issued.append(
                 {
                     "second": second,
-                    "value": envelope(NOTIFICATIONS, {"notice": one}, f"{CASE_CHANGES}/0/{len(self.changes) - 1}/{n}", "s"),
+                    "value": envelope(NOTIFICATIONS, {"notification": one}, f"{CASE_CHANGES}/0/{len(self.changes) - 1}/{n}", "s"),
                 }
             )
             about = next((order for order in self._case["orders"] if order["order_id"] == one.get("order_id")), {})
-            item = {**one, "order_id": one.get("order_id"), "order_kind": about.get("kind"), "of": about.get("of")}
+            item = {
+                **one,
+                "order_id": one.get("order_id"),
+                "order_kind": about.get("kind"),
+                "related_order_id": about.get("related_order_id"),
+            }
             self.book.read[one["recipient"]].append(item)
             self.book.last[one["recipient"]].append(item)
 
@@ -120,14 +125,14 @@ def envelope(topic: str, data: Record, origin: str | None, actor: str) -> Record
 
 
 def told_of(order_id: str, says: str, **more: Any) -> Record:
-    return {"recipient": BANK, "says": says, "order_id": order_id, **more}
+    return {"recipient": BANK, "template": says, "order_id": order_id, **more}
 
 
 def false_alarm() -> Story:
     story = Story()
     bank, officer = f"institution:{BANK}", f"officer:{OFFICER}"
     warn = {"name": "warn", "run": 1, "step": "due", "next_at": at(5)}
-    story.happens("join", 0, "stage:assess", case={"clocks": [warn]}, revision=None)
+    story.happens("join", 0, "stage:assess", case={"deadlines": [warn]}, revision=None)
     story.happens("claim", 1, officer, lease_s=1001, case={"status": "claimed"}, revision=None)
     story.asked(OFFICER, "/v1/queues/q/next", answer={"case_id": CASE}, lease_s=1001)
     for name in ("o1", "o2"):
@@ -147,13 +152,15 @@ def false_alarm() -> Story:
     story.happens("measure", 4, bank, measure=measure, case={"measures": [{"measure_id": "msr-1"}]})
     said = {"measure_id": "msr-1", "case_id": CASE}
     story.asked(BANK, f"/v1/cases/{CASE}/measures", answer=said, kind="warned", done_at=at(3))
-    story.happens("clock_due", 5.5, "stage:timekeeper", due={"clock": "warn", "run": 1, "step": "due"}, case={"clocks": []})
+    story.happens(
+        "deadline_due", 5.5, "stage:timekeeper", due={"deadline": "warn", "run": 1, "step": "due"}, case={"deadlines": []}
+    )
     _released(story, bank, officer)
     return story
 
 
 def _released(story: Story, bank: str, officer: str) -> None:
-    release = {"kind": "release", "of": "o1", "state": "issued"}
+    release = {"kind": "release", "related_order_id": "o1", "state": "issued"}
     ended = {"status": "disposed", "disposition": "false_positive", **story.orders(r1=release)}
     story.happens("dispose", 6, officer, revision=9, case=ended, notices=(told_of("r1", "order_released", kind="release"),))
     told = {"orders": [{"order_id": "o1", "kind": "stop_payment", "recipient": BANK, "state": "executed", "executed_at": at(3)}]}
@@ -161,8 +168,8 @@ def _released(story: Story, bank: str, officer: str) -> None:
     lifted = story.orders(r1={"state": "executed"}, o1={"state": "released", "held_minor": 0, "lifted_at": at(7)})
     story.happens("order", 7, bank, order={"kind": "execute", "order_id": "r1"}, case=lifted)
     story.asked(BANK, "/v1/orders/r1/answers", answer={"state": "executed"}, result="executed")
-    paper = {"outcome": "applied", "data": {"paper": "chaos-1", "handed_in_paper": None}}
+    paper = {"outcome": "applied", "data": {"document_number": "chaos-1", "submission_document_number": None}}
     story.overseen.append(
         {"second": 8, "value": envelope(APPRAISAL_CHANGES, paper, f"{APPRAISAL_COMMANDS}/0/0/0", "officer:coordinator-1")}
     )
-    story.asked("coordinator-1", "/v1/data-requests", answer={"request_id": "dat-1"}, paper="chaos-1")
+    story.asked("coordinator-1", "/v1/data-requests", answer={"request_id": "dat-1"}, document_number="chaos-1")

@@ -209,8 +209,8 @@ class Stage:
                 if self._contents.get(older.content) == key:
                     self._forget(older.content)
         if self._contents.get(content, key) != key:
-            self.counters[f"resend:{who}"] += 1
-            self._told[key][version] = receipt(name, "resend", of=signal_id(*self._contents[content]))
+            self.counters[f"duplicate_content:{who}"] += 1
+            self._told[key][version] = receipt(name, "duplicate_content", of=signal_id(*self._contents[content]))
             return
         self._contents[content] = key
         self.counters[f"assessed:{who}"] += 1
@@ -276,7 +276,7 @@ class Stage:
                 raw = {
                     "case_id": f"{queue}/{primary}", "queue": queue, "revision": 1, "status": "open" if joined else "retracted",
                     "opened_at": NOW, "changed_at": NOW, "primary_signal_id": first, "score": score,
-                    "primary": {"role": "suspect", "token": ":".join(primary)[:160], "sealed": "s", **alone},
+                    "primary_subject": {"role": "suspect", "token": ":".join(primary)[:160], "sealed": "s", **alone},
                     "severity": self._policy.severity(score), "kinds": sorted({one.content.kind for one in joined}),
                     "institutions": sorted({one.content.who for one in joined}), "signal_count": len(joined),
                     "amount_minor": amounts, "signals": [], "tally": {"scores": {}, "institutions": {}, "kinds": {}},

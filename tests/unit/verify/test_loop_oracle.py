@@ -75,7 +75,7 @@ def held(story: Story, minor: int, *, name: str = "o1") -> None:
 
 def unread(story: Story, says: str) -> None:
     for inboxes in (story.book.read, story.book.last):
-        inboxes[BANK] = [one for one in inboxes[BANK] if one["says"] != says]
+        inboxes[BANK] = [one for one in inboxes[BANK] if one["template"] != says]
 
 
 def twice_in_inbox(story: Story) -> None:
@@ -90,14 +90,14 @@ def issued_under_another_change(story: Story) -> None:
 
 def fired_early(story: Story) -> None:
     for one in story.actions:
-        if one["value"]["data"]["kind"] == "clock_due":
+        if one["value"]["data"]["kind"] == "deadline_due":
             one["second"] = 4.9
 
 
 def never_fired(story: Story) -> None:
-    drop(story, "clock_due")
+    drop(story, "deadline_due")
     for change in story.changes:
-        change["value"]["data"]["case"]["clocks"] = [{"name": "warn", "run": 1, "step": "due", "next_at": at(5)}]
+        change["value"]["data"]["case"]["deadlines"] = [{"name": "warn", "run": 1, "step": "due", "next_at": at(5)}]
 
 
 def still_executed(story: Story) -> None:
@@ -113,7 +113,7 @@ def still_executed(story: Story) -> None:
 def paid_early(story: Story) -> None:
     still_executed(story)
     for one in last_case(story)["orders"]:
-        one |= {"executed_at": at(5), "notice_until": at(6)}
+        one |= {"executed_at": at(5), "public_notice_until": at(6)}
 
 
 def ask_of(story: Story, move: str, n: int = 0):
@@ -121,7 +121,9 @@ def ask_of(story: Story, move: str, n: int = 0):
 
 
 def sent_to_another(story: Story) -> None:
-    story.book.last["bank-002"].append({**told_of("o1", "order_issued"), "notice_id": "x", "kind": "order", "of": None})
+    story.book.last["bank-002"].append(
+        {**told_of("o1", "order_issued"), "notification_id": "x", "kind": "order", "related_order_id": None}
+    )
 
 
 def acknowledged_in_vain(story: Story) -> None:
@@ -139,7 +141,7 @@ def mismatch_carried_out(story: Story) -> None:
 
 
 def not_asked_for(story: Story) -> None:
-    story.book.last[BANK].append({**story.book.last[BANK][0], "notice_id": "x"})
+    story.book.last[BANK].append({**story.book.last[BANK][0], "notification_id": "x"})
 
 
 def paper_twice(story: Story) -> None:
@@ -174,7 +176,7 @@ LIES: dict[str, tuple[Lie, str]] = {
     "a reader saw a notice twice": (lambda s: s.book.read[BANK].insert(0, s.book.read[BANK][0]), "more than once"),
     "a reader was led past a notice": (lambda s: s.book.read[BANK].pop(0), "never, or in another order"),
     "a moment fired early": (fired_early, "fired 100 ms before its time"),
-    "a moment fired twice": (lambda s: again(s, "clock_due"), "was applied 2 times"),
+    "a moment fired twice": (lambda s: again(s, "deadline_due"), "was applied 2 times"),
     "a moment never fired": (never_fired, "and was never applied"),
     "a revision was left out": (lambda s: last_case(s).update(revision=99), "to 99"),
     "a paper was taken twice": (paper_twice, "which was taken 2 times"),
@@ -208,6 +210,12 @@ def test_a_stop_that_crossed_with_its_release_holds_nothing_and_is_told_to_be_li
     story = false_alarm()
     held(story, 0)
     assert "held [0]; 900 was answered" in said(story)
-    notice = {**told_of("o1", "order_lift_at_once"), "notice_id": "act-1/lift", "case_id": CASE, "kind": "release", "of": None}
+    notice = {
+        **told_of("o1", "order_lift_required"),
+        "notification_id": "act-1/lift",
+        "case_id": CASE,
+        "kind": "release",
+        "related_order_id": None,
+    }
     story.book.last[BANK].append(notice)
     assert "900 was answered" not in said(story)

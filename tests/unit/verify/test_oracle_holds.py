@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from deploy.demo.generate import Mix, Planned, generate
 from deploy.verify.ledger import read_ledger
-from schemas.cases.case import Case, CaseStatus, Moved
+from schemas.cases.case import Case, CaseStatus, CaseTransfer
 from schemas.signals.submission import SignalKind
 from stream_processors.runtime.settings import SHIPPED_POLICY
 from tests.chaos.invariants import of_family
@@ -139,9 +139,9 @@ def test_a_lost_signal_is_found(pair):
 
 def test_a_resend_that_counted_is_found(pair):
     expected, live = pair
-    name = next(k for k, one in live.receipts.items() if one.outcome == "resend")
+    name = next(k for k, one in live.receipts.items() if one.outcome == "duplicate_content")
     wrong = live.receipts[name].model_copy(update={"outcome": "assessed", "score": 50, "severity": "medium"})
-    assert "expected resend, found assessed" in said(expected, live._replace(receipts={**live.receipts, name: wrong}))
+    assert "expected duplicate_content, found assessed" in said(expected, live._replace(receipts={**live.receipts, name: wrong}))
 
 
 def test_a_signal_counted_twice_is_found_by_the_counters(pair):
@@ -263,7 +263,7 @@ def test_a_merge_a_split_and_a_transfer_are_nothing_wrong(pair):
     split_off = {"signal_count": 1, "case_id": f"{into.case_id}~1", "split_from": into.case_id}
     halves = {into.case_id: left, f"{into.case_id}~1": into.model_copy(update=split_off)}
     assert said(expected, live._replace(cases={**live.cases, **halves})) == ""
-    moved = Moved.trusted(at=START, by="officer-a", came_from=into.queue, to="elsewhere")
+    moved = CaseTransfer.trusted(at=START, transferred_by="officer-a", from_queue=into.queue, to_queue="elsewhere")
     elsewhere = into.model_copy(update={"queue": "elsewhere", "transfers": (moved,)})
     assert said(expected, live._replace(cases={**live.cases, into.case_id: elsewhere})) == ""
 

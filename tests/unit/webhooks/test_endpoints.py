@@ -150,7 +150,7 @@ def test_more_secrets_than_three_do_not_sign_and_what_has_ended_is_forgotten() -
 def test_an_endpoint_that_is_switched_off_gets_nothing_and_says_why() -> None:
     off = disable(registered()[0], "the endpoint is gone (410)", after(seconds=1))
     assert not off.wants("order.stop_payment")
-    assert (off.disabled_why, off.disabled_at) == ("the endpoint is gone (410)", after(seconds=1))
+    assert (off.disabled_reason, off.disabled_at) == ("the endpoint is gone (410)", after(seconds=1))
     assert disable(off, "another reason", after(seconds=2)) is off
     assert enable(off, after(seconds=3)).wants("order.stop_payment")
 

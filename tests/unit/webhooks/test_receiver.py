@@ -29,7 +29,7 @@ def signed(*secrets: str, at: datetime = T0, body: bytes = MESSAGE.body) -> dict
 def test_the_client_takes_what_the_sender_signs() -> None:
     told = verify_webhook(SECRET, signed(), MESSAGE.body, now=T0.timestamp())
     assert (told.id, told.type) == (MESSAGE.name, "feedback")
-    assert told.data["notice_id"] == "act-1/case-1/0" and told.data["link"] == "/v1/inbox/act-1/case-1/0"
+    assert told.data["notification_id"] == "act-1/case-1/0" and told.data["link"] == "/v1/inbox/act-1/case-1/0"
 
 
 def test_names_of_headers_may_be_written_in_any_case_and_one_good_signature_is_enough() -> None:

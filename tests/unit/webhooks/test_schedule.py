@@ -121,7 +121,7 @@ def test_an_acknowledgement_by_whatever_way_ends_the_attempts(before: Delivery) 
 def test_a_parked_delivery_is_replayed_with_all_its_attempts_before_it() -> None:
     again = asked(parked(), Request.REPLAY)
     assert isinstance(again, Delivery)
-    assert (again.state, again.next_at, again.replays) == (State.REPLAYED, after(seconds=2), 1)
+    assert (again.state, again.next_at, again.replays) == (State.REDELIVERED, after(seconds=2), 1)
     for _ in range(4):
         again = told(again, LATER, s=3)
     assert (again.state, again.attempts, again.round_from) == (State.RETRYING, 5, 1)
@@ -143,9 +143,11 @@ def test_a_replay_of_what_is_on_its_way_or_acknowledged_is_refused_with_the_open
     known = asked(sent(), Request.ACKNOWLEDGE)
     assert isinstance(known, Delivery)
     assert asked(sent(), Request.REPLAY) == Refusal(
-        "not-allowed", "the delivery is sent; actions allowed now: acknowledge", ("acknowledge",)
+        "transition-not-allowed", "the delivery is sent; actions allowed now: acknowledge", ("acknowledge",)
     )
-    assert asked(known, Request.REPLAY) == Refusal("not-allowed", "the delivery is acknowledged; actions allowed now: none")
+    assert asked(known, Request.REPLAY) == Refusal(
+        "transition-not-allowed", "the delivery is acknowledged; actions allowed now: none"
+    )
     assert list_allowed(parked()) == ("acknowledge", "replay")
 
 

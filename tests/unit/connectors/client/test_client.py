@@ -115,7 +115,7 @@ TROUBLE = {
     "503": problem(503, "log-unavailable"),
     "500": problem(500, "internal"),
     "502": lambda request: httpx.Response(502, text="<html>"),
-    "in-flight": problem(409, "in-flight"),
+    "request-in-progress": problem(409, "request-in-progress"),
     "refused": fails(httpx.ConnectError("x")),
     "timeout": fails(httpx.ReadTimeout("x")),
     "cut": fails(httpx.RemoteProtocolError("x")),
@@ -243,7 +243,7 @@ def test_a_signal_without_a_reference_is_not_sent(script, call):
 
 def test_waiting_asks_until_the_signal_is_assessed_whatever_comes_between(script):
     run = script(
-        good(PENDING), problem(503, "rebuilding"), fails(httpx.ReadTimeout("x")), problem(404, "not-found"), good(ASSESSED)
+        good(PENDING), problem(503, "views-rebuilding"), fails(httpx.ReadTimeout("x")), problem(404, "not-found"), good(ASSESSED)
     )
     outcome = run.call("wait", "sig-1")
     assert (outcome.outcome, outcome.routed, outcome.pending) == ("assessed", True, False)

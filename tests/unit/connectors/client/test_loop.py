@@ -1,4 +1,4 @@
-"""The client in the loop, against the real gateway app: measures, orders and their answers, dissuasion tasks, feedback."""
+"""The client in the loop, against the real gateway app: measures, orders and their answers, dissuasions, feedback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.gateway.fakes import T0, a_case, with_the_loop
 
 WARNED = {"kind": "warned", "reference": "w-1", "done_at": T0, "channel": "call", "reaction": "heeded"}
 FIELDS = ["name", "account", "amount", "time"]
-TRY = {"channel": "call", "done_at": T0, "result": "convinced", "saved_minor": 5}
+TRY = {"channel": "call", "done_at": T0, "result": "convinced", "prevented_loss_minor": 5}
 NO_WAIT = Patience(Backoff(0.0, 0.0))
 
 
@@ -36,27 +36,27 @@ def test_an_institution_warns_answers_and_hears_what_came_of_it(case: Served):
         assert (measure.case_id, measure.kind, measure.late) == ("case-1", "warned", False)
         assert client.measure("sig-1", WARNED) == [measure]
         order = client.order("ord-1-known")
-        assert (order.kind, order.amount_minor, order.moves[0]) == ("stop_payment", 100, "received")
-        verified = client.answer("ord-1-known", {"result": "verified", "verified": FIELDS}, key="mine")
-        assert client.answer("ord-1-known", {"result": "verified", "verified": FIELDS}, key="mine") == verified
+        assert (order.kind, order.amount_minor, order.allowed_transitions[0]) == ("stop_payment", 100, "received")
+        verified = client.answer("ord-1-known", {"result": "verified", "verified_fields": FIELDS}, key="mine")
+        assert client.answer("ord-1-known", {"result": "verified", "verified_fields": FIELDS}, key="mine") == verified
         executed = client.answer("ord-1-known", {"result": "executed", "amount_minor": 60})
         assert (executed.state, executed.held_minor) == ("executed", 60)
         with pytest.raises(ProblemError) as caught:
             client.answer("ord-1-known", {"result": "executed", "amount_minor": 60})
-        assert (caught.value.status, caught.value.problem["moves"]) == (409, [])
+        assert (caught.value.status, caught.value.problem["allowed_transitions"]) == (409, [])
         (told,) = client.outcome("sig-1").feedback
-        assert (told.acts, told.saved_minor) == (("stop_payment", "warned"), {"CNY": 60})
+        assert (told.actions_taken, told.prevented_loss_minor) == (("stop_payment", "warned"), {"CNY": 60})
         with pytest.raises(NotFound):
             client.order("ord-1-none")
     assert len(case.log.all(CASE_COMMANDS)) == 4, "the last one was asked, and refused"
 
 
-async def test_a_task_is_taken_tried_and_given_back_or_up(case: Served):
+async def test_a_dissuasion_is_taken_tried_and_given_back_or_up(case: Served):
     async with AsyncClient(case.url, case.token("bank-001")) as client:
-        assert (await client.task("task-1-known")).moves == ["take", "tries"]
-        assert (await client.work("task-1-known", "take")).taken_by == "bank-001"
-        assert (await client.work("task-1-known", "give-back")).taken is False
-        done = await client.work("task-1-known", "tries", TRY)
+        assert (await client.dissuasion("dissuasion-1-known")).allowed_transitions == ["take", "attempts"]
+        assert (await client.work("dissuasion-1-known", "take")).taken_by == "bank-001"
+        assert (await client.work("dissuasion-1-known", "give-back")).taken is False
+        done = await client.work("dissuasion-1-known", "attempts", TRY)
         assert (done.state, done.outcome) == ("dissuaded", "dissuaded")
 
 
@@ -85,8 +85,12 @@ class Script:
 
 PENDING = (202, {"action_id": "act-1", "status": "pending"}, {"retry-after": "0"})
 ORDER = (200, {"order_id": "ord-1", "case_id": "case-1", "kind": "freeze", "state": "executed", "agency": "a", "basis": "b"}, {})
-LATER = (409, {"type": "urn:liandong:problem:no-case", "title": "no case", "detail": "on its way"}, {"retry-after": "0"})
-NEVER = (409, {"type": "urn:liandong:problem:no-case", "title": "no case", "detail": "none"}, {})
+LATER = (
+    409,
+    {"type": "urn:liandong:problem:signal-without-case", "title": "no case", "detail": "on its way"},
+    {"retry-after": "0"},
+)
+NEVER = (409, {"type": "urn:liandong:problem:signal-without-case", "title": "no case", "detail": "none"}, {})
 MEASURED: dict[str, Any] = {"measures": []}
 
 
@@ -118,8 +122,8 @@ def test_a_case_on_its_way_is_waited_for_and_one_that_never_comes_is_not():
 
 def test_an_id_cannot_lead_to_another_path():
     run = Script(ORDER)
-    run.client().order("../tasks?x")
-    assert run.requests[0].url.raw_path == b"/v1/orders/..%2Ftasks%3Fx"
+    run.client().order("../dissuasions?x")
+    assert run.requests[0].url.raw_path == b"/v1/orders/..%2Fdissuasions%3Fx"
 
 
 def test_both_clients_have_the_same_calls():
