@@ -163,7 +163,7 @@ class Deadlines(Strict):
         for rule in self.rules:
             severities = severities_of.setdefault(rule.name, set())
             if rule.severity in severities:
-                raise ValueError(f"{rule.name} {rule.severity or ''}".strip() + " stands twice")
+                raise ValueError(f"{rule.name} {rule.severity or ''}".strip() + " occurs twice")
             severities.add(rule.severity)
         for name, severities in severities_of.items():
             # A severity that was forgotten would be a duty without a clock, and nobody would see it.

@@ -103,7 +103,7 @@ def test_what_is_refused_says_why_and_changes_nothing(steps: list[Any]) -> None:
         due = open_ is not None and open_.next_at is not None and open_.next_at <= now
         assert (found.refusal is None) == due, "what is open and due falls due, and nothing else does"
         if found.refusal is not None:
-            assert found.clocks is before and not found.tell and found.refusal.why
+            assert found.clocks is before and not found.reached and found.refusal.why
 
 
 @given(st.lists(STEP, max_size=40))
