@@ -74,32 +74,32 @@ def _reasoned_by_another(step: AppealStep) -> Refusal | None:
     return None
 
 
-def _lodge(step: AppealStep) -> dict[str, Any]:
+def _lodge_objection(step: AppealStep) -> dict[str, Any]:
     return {"state": S.FILED}
 
 
-def _notice(step: AppealStep) -> dict[str, Any]:
+def _give_notice(step: AppealStep) -> dict[str, Any]:
     return {"state": S.NOTICE_GIVEN, "notice_given_at": step.now, "notice_sealed": step.request.text_sealed}
 
 
-def _uphold(step: AppealStep) -> dict[str, Any]:
-    return {"state": S.UPHELD, **_judge(step)}
+def _uphold_objection(step: AppealStep) -> dict[str, Any]:
+    return {"state": S.UPHELD, **_record_decision(step)}
 
 
-def _reject(step: AppealStep) -> dict[str, Any]:
-    return {"state": S.REJECTED, **_judge(step)}
+def _reject_objection(step: AppealStep) -> dict[str, Any]:
+    return {"state": S.REJECTED, **_record_decision(step)}
 
 
-def _judge(step: AppealStep) -> dict[str, Any]:
+def _record_decision(step: AppealStep) -> dict[str, Any]:
     return {"decided_at": step.now, "decided_by": step.request.officer, "reasons_sealed": step.request.text_sealed}
 
 
-def _release(step: AppealStep) -> dict[str, Any]:
+def _release_objection(step: AppealStep) -> dict[str, Any]:
     pending = tuple(executors(step.appeal, step.around))
     return {"released_at": step.now, "pending_parties": pending, **_await_executors(pending, step.now)}
 
 
-def _confirm(step: AppealStep) -> dict[str, Any]:
+def _confirm_release(step: AppealStep) -> dict[str, Any]:
     appeal, party = step.appeal, step.request.party
     pending = tuple(executor for executor in appeal.pending_parties if executor != party)
     return {
@@ -133,12 +133,12 @@ _REJECTED = Consequence(stopped=(APPEAL,), executors="none")
 
 Row = Transition[None, AppealStep, dict[str, Any], Consequence]
 _ROWS: dict[tuple[str, str], Row] = {
-    (NONE, M.FILE): Row((S.FILED,), _lodge, _DOOR, _about_something, detail=_LODGED),
-    (S.FILED, M.NOTICE): Row((S.NOTICE_GIVEN,), _notice, _DOOR | _AGENCY, detail=_NOTICED),
-    (S.NOTICE_GIVEN, M.UPHOLD): Row((S.UPHELD,), _uphold, _AGENCY, _reasoned_by_another, detail=_UPHELD),
-    (S.NOTICE_GIVEN, M.REJECT): Row((S.REJECTED,), _reject, _AGENCY, _reasoned_by_another, detail=_REJECTED),
-    (S.UPHELD, M.RELEASE): Row((S.RELEASED, S.COMPLETED), _release, _AGENCY, detail=Consequence(executors="confirm")),
-    (S.RELEASED, M.CONFIRM): Row((S.RELEASED, S.COMPLETED), _confirm, _EXECUTOR, detail=Consequence(agency="none")),
+    (NONE, M.FILE): Row((S.FILED,), _lodge_objection, _DOOR, _about_something, detail=_LODGED),
+    (S.FILED, M.NOTICE): Row((S.NOTICE_GIVEN,), _give_notice, _DOOR | _AGENCY, detail=_NOTICED),
+    (S.NOTICE_GIVEN, M.UPHOLD): Row((S.UPHELD,), _uphold_objection, _AGENCY, _reasoned_by_another, detail=_UPHELD),
+    (S.NOTICE_GIVEN, M.REJECT): Row((S.REJECTED,), _reject_objection, _AGENCY, _reasoned_by_another, detail=_REJECTED),
+    (S.UPHELD, M.RELEASE): Row((S.RELEASED, S.COMPLETED), _release_objection, _AGENCY, detail=Consequence(executors="confirm")),
+    (S.RELEASED, M.CONFIRM): Row((S.RELEASED, S.COMPLETED), _confirm_release, _EXECUTOR, detail=Consequence(agency="none")),
 }
 TABLE = Table("appeal", _ROWS, forbidden="forbidden")
 """A release without recipients and the last confirmation lead to COMPLETED, which stops the deadline of the release."""
@@ -180,7 +180,7 @@ def decide(*, request: AppealRequest, appeal: Appeal | None, around: Around, now
         return Decided()
     state = NONE if appeal is None else appeal.state
     roles = roles_of(request.party, request.officer, appeal, around)
-    step = AppealStep(request, appeal or _new(request, now), around, now)
+    step = AppealStep(request, appeal or _make_objection(request, now), around, now)
     outcome = TABLE.apply(state, request.action, step, thing=None, roles=roles)
     if isinstance(outcome, Refusal):
         return Decided(refusal=outcome)
@@ -191,7 +191,7 @@ def decide(*, request: AppealRequest, appeal: Appeal | None, around: Around, now
     return Decided(changed, None, then.started, then.stopped + ended, tuple(_notify_parties(then, state, changed, around)))
 
 
-def _new(request: AppealRequest, now: datetime) -> Appeal:
+def _make_objection(request: AppealRequest, now: datetime) -> Appeal:
     return Appeal.trusted(
         appeal_id=request.appeal_id,
         case_id=request.case_id,

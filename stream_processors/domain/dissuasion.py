@@ -52,7 +52,7 @@ class DissuasionChange(NamedTuple):
     refused: Refusal | None = None
 
 
-def _mine(step: DissuasionStep) -> Refusal | None:
+def _check_taker(step: DissuasionStep) -> Refusal | None:
     """The one who took it goes on with it. Who that is, is not told to the others."""
     dissuasion = step.dissuasion
     if dissuasion.taken_by is not None and dissuasion.taken_by != step.actor.id:
@@ -62,7 +62,7 @@ def _mine(step: DissuasionStep) -> Refusal | None:
     return None
 
 
-def _attempted(step: DissuasionStep) -> Refusal | None:
+def _check_attempt(step: DissuasionStep) -> Refusal | None:
     attempt = step.event.attempt
     if attempt is None:
         return Refusal("attempt-missing", "send who spoke to the person, through which channel, and with which result")
@@ -70,14 +70,14 @@ def _attempted(step: DissuasionStep) -> Refusal | None:
         return Refusal("time-out-of-range", f"'done_at' must be between {iso(step.dissuasion.opened_at)} and {iso(step.now)}")
     if (attempt.result in _CONVINCED) != (step.event.kind is E.SUCCEED):
         return Refusal("result-mismatch", "report a convinced person as a success, and any other result as an attempt")
-    return _mine(step)
+    return _check_taker(step)
 
 
 def _mine_and_why(step: DissuasionStep) -> Refusal | None:
-    return _mine(step) or _why(step)
+    return _check_taker(step) or _check_reason(step)
 
 
-def _why(step: DissuasionStep) -> Refusal | None:
+def _check_reason(step: DissuasionStep) -> Refusal | None:
     if step.event.outcome in (None, DissuasionEnd.DISSUADED):
         return Refusal("reason-missing", "send the outcome of the dissuasion: paid, not_reached, insisted or not_at_risk")
     return None
@@ -109,7 +109,7 @@ def _record_attempt(step: DissuasionStep) -> dict[str, Any]:
     way = next(reach.party_type for reach in dissuasion.reachable_by if reach.party == step.actor.id)
     marked_attempt = attempt.model_copy(update={"party": step.actor.id, "party_type": way, "at": step.now})
     first = dissuasion.first_attempt_at or step.now
-    attempts = _bounded((*dissuasion.attempts, marked_attempt))
+    attempts = _bound_attempts((*dissuasion.attempts, marked_attempt))
     return {
         **taking,
         "state": S.TAKEN,
@@ -119,7 +119,7 @@ def _record_attempt(step: DissuasionStep) -> dict[str, Any]:
     }
 
 
-def _bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+def _bound_attempts(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
     """One too many: the oldest attempt goes of the party that has the most, so nobody pushes out what another tried."""
     if len(attempts) <= ATTEMPTS_KEPT:
         return attempts
@@ -158,13 +158,13 @@ Row = Transition[Dissuasion, DissuasionStep, dict[str, Any], str]
 _ROWS: dict[tuple[str, str], Row] = {
     (NONE, E.ASK): Row((S.OPEN,), _open_dissuasion, _AGENCY, detail="dissuasion_requested"),
     (S.OPEN, E.TAKE): Row((S.TAKEN,), _take_dissuasion, _REACHES, detail="dissuasion_taken"),
-    (S.TAKEN, E.GIVE_BACK): Row((S.OPEN,), _give_dissuasion_back, _REACHES, _mine, detail="dissuasion_reopened"),
+    (S.TAKEN, E.GIVE_BACK): Row((S.OPEN,), _give_dissuasion_back, _REACHES, _check_taker, detail="dissuasion_reopened"),
     **{
-        (state, E.ATTEMPT): Row((S.TAKEN,), _record_attempt, _REACHES, _attempted, detail="dissuasion_attempted")
+        (state, E.ATTEMPT): Row((S.TAKEN,), _record_attempt, _REACHES, _check_attempt, detail="dissuasion_attempted")
         for state in _RUNNING
     },
     **{
-        (state, E.SUCCEED): Row((S.DISSUADED,), _record_success, _REACHES, _attempted, detail="dissuasion_ended")
+        (state, E.SUCCEED): Row((S.DISSUADED,), _record_success, _REACHES, _check_attempt, detail="dissuasion_ended")
         for state in _RUNNING
     },
     (S.TAKEN, E.GIVE_UP): Row((S.NOT_DISSUADED,), _give_dissuasion_up, _REACHES, _mine_and_why, detail="dissuasion_ended"),
@@ -187,7 +187,7 @@ def decide(*, dissuasion: Dissuasion | None, event: DissuasionEvent, actor: str,
         who = Party(ActorRole.OFFICER, event.unit)
     if dissuasion is None and (event.kind is not E.ASK or event.draft is None):
         return DissuasionChange(None, refused=Refusal("unknown-dissuasion", f"the case has no dissuasion {event.dissuasion_id}"))
-    thing = dissuasion or _candidate(event, now)
+    thing = dissuasion or _draft_task(event, now)
     state = dissuasion.state if dissuasion else NONE
     reaches = any(reach.party == who.id for reach in thing.reachable_by)
     if not reaches and who.role == ActorRole.INSTITUTION:
@@ -233,7 +233,7 @@ def _make_notices(dissuasion: Dissuasion, step: DissuasionStep, template: str) -
     )
 
 
-def _candidate(event: DissuasionEvent, now: datetime) -> Dissuasion:
+def _draft_task(event: DissuasionEvent, now: datetime) -> Dissuasion:
     draft = event.draft
     assert draft is not None
     return Dissuasion.trusted(

@@ -68,7 +68,7 @@ def add(
     answer would tell its sender what others reported."""
     there = next((earlier for earlier in measures if earlier.measure_id == measure.measure_id), None)
     if there is not None:
-        return _again(measures, there, measure)
+        return _compare_again(measures, there, measure)
     done_at = done_between(measure.done_at, None, now)
     if done_at is None:
         detail = f"'done_at' is {iso(measure.done_at)}, which is after {iso(now)}"
@@ -87,7 +87,7 @@ def add(
     due_next = (*duty.next, BLOCK) if measure.reaction in _DID_NOT_HELP else duty.next
     starts = tuple(DeadlineStart(name, measure.institution) for name in due_next if name not in due_at)
     stops = tuple(DeadlineStop(name, measure.institution) for name in ended)
-    return MeasureChange(_bounded((*measures, marked)), marked, starts, stops)
+    return MeasureChange(_bound_measures((*measures, marked)), marked, starts, stops)
 
 
 def is_above_reported(measure: Measure, reported_minor: Mapping[str, int]) -> bool:
@@ -104,11 +104,11 @@ def pooled(measures: tuple[Measure, ...], more: tuple[Measure, ...]) -> tuple[Me
     each = {measure.measure_id: measure for measure in (*more, *measures)}
     combined = tuple(sorted(each.values(), key=lambda measure: (measure.recorded_at, measure.measure_id)))
     while len(combined) > MOST_MEASURES:
-        combined = _bounded(combined)
+        combined = _bound_measures(combined)
     return combined
 
 
-def _again(measures: tuple[Measure, ...], there: Measure, measure: Measure) -> MeasureChange:
+def _compare_again(measures: tuple[Measure, ...], there: Measure, measure: Measure) -> MeasureChange:
     """The same words are an echo; what is sealed differs each time that it is sealed, so it is not compared."""
     marks = {name: getattr(there, name) for name in _NOT_COMPARED}
     if measure.model_copy(update=marks) == there:
@@ -116,7 +116,7 @@ def _again(measures: tuple[Measure, ...], there: Measure, measure: Measure) -> M
     return MeasureChange(measures, refused=Refusal("reference-reused", "you used this reference for another measure"))
 
 
-def _bounded(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+def _bound_measures(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
     """One too many: the oldest goes of whoever has the most."""
     if len(measures) <= MOST_MEASURES:
         return measures

@@ -41,17 +41,17 @@ def diagram(arrows: Iterable[Edge]) -> str:
         events = between.setdefault((state, to), [])
         if event not in events:
             events.append(event)
-    lines = [f"    {_name(state)} --> {to}: {', '.join(events)}" for (state, to), events in between.items()]
+    lines = [f"    {_state_name(state)} --> {to}: {', '.join(events)}" for (state, to), events in between.items()]
     departures = {state for state, to in between if state != to}
     finals = dict.fromkeys(to for _, to in between if to not in departures)
     return "\n".join(["stateDiagram-v2", *lines, *(f"    {state} --> [*]" for state in finals)]) + "\n"
 
 
-def _name(state: str) -> str:
+def _state_name(state: str) -> str:
     return "[*]" if state == NONE else state
 
 
-def _case() -> tuple[Edge, ...]:
+def _case_edges() -> tuple[Edge, ...]:
     """Officers' moves, and what is in no table: signals join, a lease runs out, the last signal is taken back."""
     return (
         Edge(NONE, "join", CaseStatus.OPEN),
@@ -64,17 +64,17 @@ def _case() -> tuple[Edge, ...]:
     )
 
 
-def _clock() -> tuple[Edge, ...]:
+def _clock_edges() -> tuple[Edge, ...]:
     started = Edge(NONE, "start", DeadlineState.OPEN)
     return started, *(Edge(str(state), event, str(to)) for (state, event), to in clocks.TABLE.items())
 
 
 PICTURES: dict[str, Callable[[], tuple[Edge, ...]]] = {
-    "case": _case,
+    "case": _case_edges,
     "order": lambda: edges(order.TABLE),
     "dissuasion": lambda: edges(dissuasion.TABLE),
     "appeal": lambda: edges(appeal.TABLE),
-    "clock": _clock,
+    "clock": _clock_edges,
     "appraisal": lambda: (Edge(NONE, "open", AppraisalState.OPEN), *edges(appraisal.TABLE)),
     "supervision": lambda: (Edge(NONE, "issue", SupervisionState.ISSUED), *edges(supervision.TABLE)),
     "data-request": lambda: (Edge(NONE, "request", DataState.REQUESTED), *edges(data_request.TABLE)),

@@ -81,12 +81,12 @@ def _count_attempt(step: DeliveryStep) -> dict[str, Any]:
     return {"attempts": attempts, "status": step.answer.status, "why": step.answer.why, "next_at": None}
 
 
-def _receive(step: DeliveryStep) -> dict[str, Any]:
+def _mark_received(step: DeliveryStep) -> dict[str, Any]:
     received_at = step.delivery.received_at or step.now
     return {**_count_attempt(step), "state": State.RECEIVED, "received_at": received_at}
 
 
-def _retry(step: DeliveryStep) -> dict[str, Any]:
+def _schedule_retry(step: DeliveryStep) -> dict[str, Any]:
     delivery, counted, retries = step.delivery, _count_attempt(step), step.retries
     tries = counted["attempts"] - delivery.round_from
     next_at = step.now + timedelta(seconds=wait_s(delivery, tries, step.answer.retry_after_s, retries))
@@ -95,20 +95,20 @@ def _retry(step: DeliveryStep) -> dict[str, Any]:
     return {**counted, "state": State.RETRYING, "next_at": next_at}
 
 
-def _park(step: DeliveryStep) -> dict[str, Any]:
+def _park_delivery(step: DeliveryStep) -> dict[str, Any]:
     return {**_count_attempt(step), "state": State.PARKED}
 
 
-def _acknowledge(step: DeliveryStep) -> dict[str, Any]:
+def _mark_acknowledged(step: DeliveryStep) -> dict[str, Any]:
     return {"state": State.ACKNOWLEDGED, "acknowledged_at": step.now, "next_at": None}
 
 
-def _replay(step: DeliveryStep) -> dict[str, Any]:
+def _start_replay(step: DeliveryStep) -> dict[str, Any]:
     begun = {"round_at": step.now, "next_at": step.now, "round_from": step.delivery.attempts}
     return {**begun, "state": State.REDELIVERED, "replays": step.delivery.replays + 1}
 
 
-def _ignore(step: DeliveryStep) -> dict[str, Any]:
+def _ignore_word(step: DeliveryStep) -> dict[str, Any]:
     """A late word: nothing changes."""
     return {}
 
@@ -116,20 +116,20 @@ def _ignore(step: DeliveryStep) -> dict[str, Any]:
 _ENDPOINT, _PERSON = frozenset({"endpoint"}), frozenset({"person"})
 Row = Transition[None, DeliveryStep, dict[str, Any], None]
 _ROWS: dict[tuple[str, str], Row] = {
-    **{(state, CallOutcome.DELIVERED): Row((State.RECEIVED,), _receive, _ENDPOINT) for state in (*UNDER_WAY, State.PARKED)},
-    **{(state, CallOutcome.RETRY_LATER): Row((State.RETRYING, State.PARKED), _retry, _ENDPOINT) for state in UNDER_WAY},
-    **{(state, CallOutcome.REFUSED): Row((State.PARKED,), _park, _ENDPOINT) for state in UNDER_WAY},
-    **{(state, CallOutcome.GONE): Row((State.PARKED,), _park, _ENDPOINT) for state in UNDER_WAY},
+    **{(state, CallOutcome.DELIVERED): Row((State.RECEIVED,), _mark_received, _ENDPOINT) for state in (*UNDER_WAY, State.PARKED)},
+    **{(state, CallOutcome.RETRY_LATER): Row((State.RETRYING, State.PARKED), _schedule_retry, _ENDPOINT) for state in UNDER_WAY},
+    **{(state, CallOutcome.REFUSED): Row((State.PARKED,), _park_delivery, _ENDPOINT) for state in UNDER_WAY},
+    **{(state, CallOutcome.GONE): Row((State.PARKED,), _park_delivery, _ENDPOINT) for state in UNDER_WAY},
     **{
-        (state, outcome): Row((state,), _ignore, _ENDPOINT, is_offered=False)
+        (state, outcome): Row((state,), _ignore_word, _ENDPOINT, is_offered=False)
         for state in (State.PARKED, State.RECEIVED, State.ACKNOWLEDGED)
         for outcome in CallOutcome
         if (state, outcome) != (State.PARKED, CallOutcome.DELIVERED)
     },
-    **{(state, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _acknowledge, _PERSON) for state in State},
-    (State.ACKNOWLEDGED, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _ignore, _PERSON, is_offered=False),
+    **{(state, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _mark_acknowledged, _PERSON) for state in State},
+    (State.ACKNOWLEDGED, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _ignore_word, _PERSON, is_offered=False),
     **{
-        (state, Request.REPLAY): Row((State.REDELIVERED,), _replay, _PERSON)
+        (state, Request.REPLAY): Row((State.REDELIVERED,), _start_replay, _PERSON)
         for state in (State.RETRYING, State.RECEIVED, State.PARKED)
     },
 }
@@ -148,14 +148,14 @@ def answered(*, delivery: Delivery, answer: Answer, attempt: int, retries: Retri
     unless it says that the message arrived."""
     if attempt <= delivery.attempts and answer.outcome is not CallOutcome.DELIVERED:
         return delivery
-    changed = _apply(answer.outcome, DeliveryStep(delivery, answer, attempt, retries, now), _ENDPOINT)
+    changed = _apply_event(answer.outcome, DeliveryStep(delivery, answer, attempt, retries, now), _ENDPOINT)
     assert not isinstance(changed, Refusal)  # every state takes every answer
     return changed
 
 
 def requested(*, delivery: Delivery, request: Request, retries: Retries, now: datetime) -> Delivery | Refusal:
     """The delivery after a person or an institution asked something of it."""
-    return _apply(request, DeliveryStep(delivery, Answer(CallOutcome.DELIVERED), delivery.attempts, retries, now), _PERSON)
+    return _apply_event(request, DeliveryStep(delivery, Answer(CallOutcome.DELIVERED), delivery.attempts, retries, now), _PERSON)
 
 
 def list_allowed(delivery: Delivery) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def list_allowed(delivery: Delivery) -> tuple[str, ...]:
     return TABLE.allowed(delivery.state, None, _PERSON)
 
 
-def _apply(event: Event, step: DeliveryStep, roles: frozenset[str]) -> Delivery | Refusal:
+def _apply_event(event: Event, step: DeliveryStep, roles: frozenset[str]) -> Delivery | Refusal:
     delivery = step.delivery
     outcome = TABLE.apply(delivery.state, event, step, thing=None, roles=roles)
     if isinstance(outcome, Refusal):
@@ -175,12 +175,12 @@ def wait_s(delivery: Delivery, tries: int, wish_s: float | None, retries: Retrie
     """Seconds to the next attempt after `attempt_count` failed ones: between half of the span and the whole of it. An endpoint's
     wish makes it longer, never shorter, and is spread too, or all that it sent away would come back at once."""
     span = min(retries.longest_s, retries.first_s * 2.0 ** min(tries - 1, 32))
-    share = _share(delivery.message_id, delivery.endpoint_id, tries)
+    share = _spread_share(delivery.message_id, delivery.endpoint_id, tries)
     waited = span * (1 + share) / 2
     return waited if wish_s is None else max(waited, min(wish_s, retries.longest_wish_s) + share * span / 4)
 
 
-def _share(message_id: str, endpoint_id: str, tries: int) -> float:
+def _spread_share(message_id: str, endpoint_id: str, tries: int) -> float:
     """From 0 up to 1, the same for the same names."""
     digest = hashlib.sha256(f"{message_id}\x1f{endpoint_id}\x1f{tries}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / float(1 << 48)

@@ -56,7 +56,7 @@ def _play(steps: list[Any]) -> list[tuple[tuple[Deadline, ...], str, Any, tuple[
         now, asked, found = after(seconds=now_s), ("", 0, ""), None
         before = clocks
         if kind == "start":
-            found = domain.start(clocks, name=name, about=about, rules=RULES, calendar=CALENDAR, now=now)
+            found = domain.start(clocks, domain.DeadlineRequest(name, about), rules=RULES, calendar=CALENDAR, now=now)
         elif kind == "stop":
             found = domain.stop(clocks, name=name, about=about, now=now)
         elif kind == "cancel":

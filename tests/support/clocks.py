@@ -40,8 +40,8 @@ def local(text: str) -> datetime:
 
 def started(clocks: tuple[Deadline, ...] = (), name: str = "block", now: datetime = T0, **over: Any) -> tuple[Deadline, ...]:
     """The clocks with one more running."""
-    given = {"rules": RULES, "calendar": CALENDAR, **over}
-    return domain.start(clocks, name=name, now=now, **given).clocks
+    fixed = {"rules": over.pop("rules", RULES), "calendar": over.pop("calendar", CALENDAR)}
+    return domain.start(clocks, domain.DeadlineRequest(name, **over), now=now, **fixed).clocks
 
 
 def fallen(clocks: tuple[Deadline, ...], now: datetime, name: str = "block", run: int = 1, **over: Any) -> domain.FiredClock:

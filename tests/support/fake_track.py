@@ -95,7 +95,9 @@ class FakeTrack:
         _, what, *words = action.action_id.split()
         if what == "start":
             until = now + timedelta(milliseconds=int(words[1])) if len(words) > 1 else None
-            started = domain.start(clocks, name=words[0], rules=self.rules, calendar=CALENDAR, now=now, until=until)
+            started = domain.start(
+                clocks, domain.DeadlineRequest(words[0], until=until), rules=self.rules, calendar=CALENDAR, now=now
+            )
             return started.clocks, started.refusal.problem if started.refusal else ""
         if what == "stop":
             return domain.stop(clocks, name=words[0], now=now).clocks, ""

@@ -44,23 +44,23 @@ EMPTY = Tally.trusted(scores={}, institutions={}, kinds={})
 
 
 def counted(tally: Tally, signal: Adds) -> Tally:
-    return _moved(tally, signal, 1)
+    return _count_signal(tally, signal, 1)
 
 
 def uncounted(tally: Tally, signal: Adds) -> Tally:
-    return _moved(tally, signal, -1)
+    return _count_signal(tally, signal, -1)
 
 
 def together(tally: Tally, other: Tally) -> Tally:
     """Of all signals that either counts."""
     return Tally.trusted(
-        scores=_sum(tally.scores, other.scores),
-        institutions=_sum(tally.institutions, other.institutions),
-        kinds=_sum(tally.kinds, other.kinds),
+        scores=_add_counts(tally.scores, other.scores),
+        institutions=_add_counts(tally.institutions, other.institutions),
+        kinds=_add_counts(tally.kinds, other.kinds),
     )
 
 
-def _sum(counts: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+def _add_counts(counts: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     return {name: n for name in (*counts, *other) if (n := counts.get(name, 0) + other.get(name, 0))}
 
 
@@ -69,18 +69,18 @@ def highest(tally: Tally) -> int:
     return max(map(int, tally.scores), default=0)
 
 
-def _moved(tally: Tally, signal: Adds, by: int) -> Tally:
+def _count_signal(tally: Tally, signal: Adds, by: int) -> Tally:
     institutions = tally.institutions
     for institution in corroborating(signal):
-        institutions = _step(institutions, institution, by)
+        institutions = _step_count(institutions, institution, by)
     return Tally.trusted(
-        scores=_step(tally.scores, str(signal.score), by),
+        scores=_step_count(tally.scores, str(signal.score), by),
         institutions=institutions,
-        kinds=_step(tally.kinds, str(signal.kind), by),
+        kinds=_step_count(tally.kinds, str(signal.kind), by),
     )
 
 
-def _step(counts: Mapping[str, int], name: str, by: int) -> dict[str, int]:
+def _step_count(counts: Mapping[str, int], name: str, by: int) -> dict[str, int]:
     updated = {**counts, name: max(0, counts.get(name, 0) + by)}
     return {key: n for key, n in updated.items() if n}
 

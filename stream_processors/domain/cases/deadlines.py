@@ -7,17 +7,17 @@ confirmations start leaves room for what officers order, and both leave room for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from schemas.deadlines import Deadline, DeadlineState
 from schemas.policy import Policy
+from stream_processors.domain.cases.step import CaseEffects, CaseStep
 from stream_processors.domain.deadlines import deadlines as clocks
 from stream_processors.domain.deadlines.calendar import Calendar, add
 from stream_processors.domain.measures import SUSPICIOUS
 from stream_processors.domain.refusal import Refusal
 from stream_processors.domain.scorecards.changes import INSTITUTION_DUTIES, UNIT_DUTIES
-from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop
+from stream_processors.domain.state_machine import DeadlineStart
 
 ACKNOWLEDGE, DISPOSE = "acknowledge", "dispose"
 TO_ACKNOWLEDGE = (DeadlineStart(ACKNOWLEDGE, None),)
@@ -55,53 +55,34 @@ def _is_sooner(clock: Deadline, severity: str, policy: Policy, calendar: Calenda
     return add(now, rule.length, working=rule.working, calendar=calendar).at < clock.due_at
 
 
-def after(
-    before: tuple[Deadline, ...],
-    *,
-    starts: Iterable[DeadlineStart] = (),
-    stops: Iterable[DeadlineStop] = (),
-    called_off: Iterable[str] = (),
-    severity: str,
-    queue: str,
-    policy: Policy,
-    calendar: Calendar,
-    now: datetime,
-    must: bool = False,
-    joins: bool = False,
+def update_clocks(
+    before: tuple[Deadline, ...], effects: CaseEffects, step: CaseStep, *, must: bool = False, joins: bool = False
 ) -> tuple[Deadline, ...] | Refusal:
-    """The case's clocks. `severity` and `queue` are the case's after the action; `must`: whether it is refused when one of its
-    clocks finds no place; `joins`: whether they are institutions' that signals or a confirmation brought."""
+    """Returns the case's clocks after an action with these effects. `must`: whether it is refused when one of its clocks finds no
+    place; `joins`: whether they are institutions' that signals or a confirmation brought."""
+    policy, calendar, now = step.policy, step.calendar, step.now
+    severity, queue = (effects.changes.get(name, getattr(step.case, name)) for name in ("severity", "queue"))
     current = before
     for clock in before:
         if _is_sooner(clock, severity, policy, calendar, now):
-            restarted = clocks.start(
-                current, name=clock.name, rules=policy.deadlines, calendar=calendar, now=now, severity=severity, unit=clock.unit
-            )
-            current = restarted.clocks
-    for stop in stops:
+            request = clocks.DeadlineRequest(clock.name, severity=severity, unit=clock.unit)
+            current = clocks.start(current, request, rules=policy.deadlines, calendar=calendar, now=now).clocks
+    for stop in effects.stops:
         if stop.called_off:
             current = clocks.cancel(current, name=stop.name, about=stop.about, now=now)
         else:
             current = clocks.stop(current, name=stop.name, about=stop.about, now=now).clocks
-    for name in called_off:
+    for name in effects.called_off:
         current = clocks.cancel(current, now=now, name=name)
-    for start in starts:
+    for start in effects.starts:
         running = sum(clock.state in RUNNING for clock in current)
         if joins and start.about is not None and running >= JOINS_LEAVE:
             continue
         if must and running >= clocks.MAX_CLOCKS - ASKED_LEAVE:
             return Refusal("too-many-deadlines", f"the case has {running} running deadlines; end one first")
-        started = clocks.start(
-            current,
-            name=start.name,
-            rules=policy.deadlines,
-            calendar=calendar,
-            now=now,
-            until=start.due_at,
-            about=start.about,
-            severity=severity,
-            unit=queue if start.name in UNIT_DUTIES else None,
-        )
+        unit = queue if start.name in UNIT_DUTIES else None
+        request = clocks.DeadlineRequest(start.name, start.about, until=start.due_at, severity=severity, unit=unit)
+        started = clocks.start(current, request, rules=policy.deadlines, calendar=calendar, now=now)
         if started.refusal is not None and must:
             return started.refusal
         current = started.clocks

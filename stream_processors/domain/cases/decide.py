@@ -63,21 +63,21 @@ _NAMES_ANOTHER_QUEUE = frozenset({ActionKind.TRANSFER, ActionKind.MERGE})
 Part = Callable[[CaseStep], CaseEffects | Refusal]
 
 
-def _join(step: CaseStep) -> CaseEffects | Refusal:
+def _join_signal(step: CaseStep) -> CaseEffects | Refusal:
     signal = step.action.signal
     if signal is None:
         return Refusal("action-unreadable", "the join has no signal")
     return case_signals.joined(step, signal)
 
 
-def _absorb(step: CaseStep) -> CaseEffects | Refusal:
+def _absorb_portion(step: CaseStep) -> CaseEffects | Refusal:
     return case_structure.absorb(step.action, step.case, step.policy, step.now)
 
 
 PARTS: dict[ActionKind, Part] = {
-    ActionKind.JOIN: _join,
+    ActionKind.JOIN: _join_signal,
     ActionKind.RETRACT: case_signals.retracted,
-    ActionKind.ABSORB: _absorb,
+    ActionKind.ABSORB: _absorb_portion,
     ActionKind.MEASURE: case_orders.add_measure,
     ActionKind.ORDER: case_loop.answered,
     ActionKind.DISSUASION: case_loop.move_dissuasion,
@@ -100,21 +100,21 @@ def decide(
     """What becomes of the action. `calendar`: the place's days off, for what is reckoned in working days; `elsewhere`: as in
     `CaseStep`."""
     if case is not None and action.action_id in case.applied and not case_structure.came_back(action, case):
-        return _change(action, actor, now, ActionOutcome.REDELIVERY, revision=case.revision)
+        return _make_change(action, actor, now, ActionOutcome.REDELIVERY, revision=case.revision)
     if case is not None and action.revision not in (None, case.revision):
         detail = f"the case is at revision {case.revision}, the request names {action.revision}; read the case again"
-        return _refused(action, actor, case, now, Refusal("stale-revision", detail))
+        return _refuse_action(action, actor, case, now, Refusal("stale-revision", detail))
     if case is None:
-        first = _first(action, policy, now)
+        first = _open_case(action, policy, now)
         if isinstance(first, Refusal):
-            return _refused(action, actor, None, now, first)
+            return _refuse_action(action, actor, None, now, first)
         step = CaseStep(action, actor, first[0], policy, calendar, now)
-        return _applied(step, None, first[1])
+        return _apply_effects(step, None, first[1])
     step = CaseStep(action, actor, case, policy, calendar, now, elsewhere)
     decision = case_structure.forward(action, case) or _of_another_unit(step) or PARTS[action.kind](step)
     if isinstance(decision, Refusal):
-        return _refused(action, actor, case, now, decision)
-    return _applied(step, case, decision)
+        return _refuse_action(action, actor, case, now, decision)
+    return _apply_effects(step, case, decision)
 
 
 def _of_another_unit(step: CaseStep) -> Refusal | None:
@@ -127,7 +127,7 @@ def _of_another_unit(step: CaseStep) -> Refusal | None:
     return Refusal("unknown-case", f"the case is no longer in {action.queue}; read the queue again")
 
 
-def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, CaseEffects] | Refusal:
+def _open_case(action: Action, policy: Policy, now: datetime) -> tuple[Case, CaseEffects] | Refusal:
     """The case that is made by its first signal, or by what was split off another one; at revision 0, which nobody sees."""
     if action.kind is ActionKind.JOIN and (signal := action.signal) is not None:
         starts = (*case_clocks.TO_ACKNOWLEDGE, *case_signals.duties(policy, signal, None))
@@ -144,7 +144,7 @@ def _first(action: Action, policy: Policy, now: datetime) -> tuple[Case, CaseEff
 
 def echo(action: Action, actor: str, now: datetime) -> CaseChange:
     """A request whose source was there before: the first record per source counts. So of one whose cause was lost for good."""
-    return _change(action, actor, now, ActionOutcome.REDELIVERY)
+    return _make_change(action, actor, now, ActionOutcome.REDELIVERY)
 
 
 def smaller(change: CaseChange) -> CaseChange | None:
@@ -166,7 +166,7 @@ def smaller(change: CaseChange) -> CaseChange | None:
 def too_large(action: Action, actor: str, case: Case | None, now: datetime) -> CaseChange:
     """The fact of an action after which the case would not be one record of the log any more."""
     detail = "the case would exceed the size of one record; end, close or split off something first"
-    return _refused(action, actor, case, now, Refusal("transition-not-allowed", detail))
+    return _refuse_action(action, actor, case, now, Refusal("transition-not-allowed", detail))
 
 
 def unreadable(why: str, now: datetime) -> CaseChange:
@@ -183,29 +183,18 @@ def unreadable(why: str, now: datetime) -> CaseChange:
     )
 
 
-def _applied(step: CaseStep, before: Case | None, done: CaseEffects) -> CaseChange:
+def _apply_effects(step: CaseStep, before: Case | None, done: CaseEffects) -> CaseChange:
     action, case, now = step.action, step.case, step.now
     changes = dict(done.changes)
-    clocks = case_clocks.after(
-        changes.get("deadlines", case.deadlines),
-        starts=done.starts,
-        stops=done.stops,
-        called_off=done.called_off,
-        severity=changes.get("severity", case.severity),
-        queue=changes.get("queue", case.queue),
-        policy=step.policy,
-        calendar=step.calendar,
-        now=now,
-        must=_asks_anew(action),
-        joins=action.kind in (ActionKind.JOIN, ActionKind.ABSORB) or action.disposition is Disposition.CONFIRMED,
-    )
+    joins = action.kind in (ActionKind.JOIN, ActionKind.ABSORB) or action.disposition is Disposition.CONFIRMED
+    clocks = case_clocks.update_clocks(changes.get("deadlines", case.deadlines), done, step, must=_asks_anew(action), joins=joins)
     if isinstance(clocks, Refusal):
-        return _refused(action, step.actor, before, now, clocks)
+        return _refuse_action(action, step.actor, before, now, clocks)
     changes |= {"deadlines": clocks, "revision": case.revision + 1, "changed_at": now}
     if action.kind not in _ONCE_BY_ITSELF:
         changes["applied"] = (*case.applied[1 - APPLIED_KEPT :], action.action_id)
     after = case.model_copy(update=changes)
-    return _change(
+    return _make_change(
         action,
         step.actor,
         now,
@@ -231,7 +220,7 @@ def _asks_anew(action: Action) -> bool:
     )
 
 
-def _refused(action: Action, actor: str, case: Case | None, now: datetime, refusal: Refusal) -> CaseChange:
+def _refuse_action(action: Action, actor: str, case: Case | None, now: datetime, refusal: Refusal) -> CaseChange:
     revision = case.revision if case else None
     more = {
         "revision": revision,
@@ -239,10 +228,10 @@ def _refused(action: Action, actor: str, case: Case | None, now: datetime, refus
         "problem": refusal.problem,
         "allowed_transitions": refusal.allowed_transitions,
     }
-    return _change(action, actor, now, ActionOutcome.REFUSED, **more)
+    return _make_change(action, actor, now, ActionOutcome.REFUSED, **more)
 
 
-def _change(action: Action, actor: str, now: datetime, outcome: ActionOutcome, **more: Any) -> CaseChange:
+def _make_change(action: Action, actor: str, now: datetime, outcome: ActionOutcome, **more: Any) -> CaseChange:
     return CaseChange.trusted(
         action_id=action.action_id, case_id=action.case_id, kind=action.kind, outcome=outcome, at=now, actor=actor, **more
     )

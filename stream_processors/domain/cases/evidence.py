@@ -24,19 +24,19 @@ Weight = Callable[[JoinedSignal], int]
 def keep_evidence(signals: tuple[JoinedSignal, ...], most: int) -> tuple[JoinedSignal, ...]:
     """The signals (newest first) that stay in the list: at most `most`, and as many as fit into the record."""
     while sum(map(low, signals)) > LOW_KEPT:
-        signals = _without(signals, _least_needed([signal for signal in signals if low(signal)]))
+        signals = _drop_signal(signals, _least_needed([signal for signal in signals if low(signal)]))
     while len(signals) > most:
-        signals = _without(signals, _least_needed(_largest(signals, lambda signal: 1)))
-    while len(signals) > 1 and sum(map(_characters, signals)) > KEPT_CHARACTERS:
-        signals = _without(signals, _least_needed(_largest(signals, _characters)))
+        signals = _drop_signal(signals, _least_needed(_list_largest(signals, lambda signal: 1)))
+    while len(signals) > 1 and sum(map(_count_characters, signals)) > KEPT_CHARACTERS:
+        signals = _drop_signal(signals, _least_needed(_list_largest(signals, _count_characters)))
     return signals
 
 
-def _without(signals: tuple[JoinedSignal, ...], removed: JoinedSignal) -> tuple[JoinedSignal, ...]:
+def _drop_signal(signals: tuple[JoinedSignal, ...], removed: JoinedSignal) -> tuple[JoinedSignal, ...]:
     return tuple(signal for signal in signals if signal is not removed)
 
 
-def _largest(signals: Iterable[JoinedSignal], weight: Weight) -> list[JoinedSignal]:
+def _list_largest(signals: Iterable[JoinedSignal], weight: Weight) -> list[JoinedSignal]:
     """The signals of the sender whose signals weigh most; of equal ones tips, then of the sender that is silent longest."""
     by_sender: dict[str, list[JoinedSignal]] = {}
     for signal in signals:
@@ -60,6 +60,6 @@ def _least_needed(sent: list[JoinedSignal]) -> JoinedSignal:
     return newest
 
 
-def _characters(signal: JoinedSignal) -> int:
+def _count_characters(signal: JoinedSignal) -> int:
     sealed = len(signal.narrative_sealed or "") + len(signal.contact_sealed or "")
     return 2000 + sealed + sum(150 + len(subject.sealed) for subject in signal.subjects)

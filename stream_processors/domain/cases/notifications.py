@@ -38,7 +38,11 @@ def tell_of_change(before: Case | None, after: Case, step: CaseStep) -> tuple[No
         notifications += early_warning(before, after, holders=holders)
     if before is not None:
         was, now = handling(before), handling(after)
-        if before.disposition != after.disposition or _acted(was) != _acted(now) or _judged(before, after):
+        if (
+            before.disposition != after.disposition
+            or _what_was_done(was) != _what_was_done(now)
+            or _is_judged_anew(before, after)
+        ):
             notifications += feedback(before, after, was=was, handling=now)
         if kind is ActionKind.RETRACT:
             notifications += _taken_back(before, after, step)
@@ -47,7 +51,7 @@ def tell_of_change(before: Case | None, after: Case, step: CaseStep) -> tuple[No
     return (*make_notices(notifications, step), *owners)
 
 
-def _acted(handled: Handling) -> tuple[object, ...]:
+def _what_was_done(handled: Handling) -> tuple[object, ...]:
     return handled.acts, handled.saved_minor
 
 
@@ -62,7 +66,7 @@ def _taken_back(before: Case, after: Case, step: CaseStep) -> Iterable[Notificat
         change="correction" if corrected else "retraction",
         executed=executed,
         warned=warned if len(warned) > 1 else frozenset(),
-        supported_minor=_supported(executed, after),
+        supported_minor=_split_support(executed, after),
     )
     # That a lead of organized crime was taken back is for the agency alone: others would learn that there was one.
     return (
@@ -72,7 +76,7 @@ def _taken_back(before: Case, after: Case, step: CaseStep) -> Iterable[Notificat
     )
 
 
-def _supported(executed: Iterable[Executed], after: Case) -> dict[str, int]:
+def _split_support(executed: Iterable[Executed], after: Case) -> dict[str, int]:
     """How much of what each order holds the reports that are left bear out, the first order first. Of a currency in which none of
     them names an amount nothing is known."""
     remaining, supported = dict(after.amount_minor), dict[str, int]()
@@ -83,7 +87,7 @@ def _supported(executed: Iterable[Executed], after: Case) -> dict[str, int]:
     return supported
 
 
-def _judged(before: Case, after: Case) -> bool:
+def _is_judged_anew(before: Case, after: Case) -> bool:
     """Whether an officer's word on it came, or came again."""
     return before.disposed_at != after.disposed_at
 
@@ -112,14 +116,14 @@ def list_executed(case: Case) -> tuple[Executed, ...]:
     executed = [
         Executed(order.recipient, reversal.action, order.order_id, order.held_minor or None, order.currency)
         for order in case.orders
-        if (reversal := ORDER_KINDS[order.kind].reversal) is not None and _stands(order)
+        if (reversal := ORDER_KINDS[order.kind].reversal) is not None and _is_standing(order)
     ]
     done = {(measure.institution, measure.kind): measure for measure in case.measures if measure.kind is not MeasureKind.REPORTED}
     executed += [Executed(who, kind.value, None, measure.amount_minor, measure.currency) for (who, kind), measure in done.items()]
     return tuple(executed)
 
 
-def _stands(order: Order) -> bool:
+def _is_standing(order: Order) -> bool:
     return order.state in _STANDS or (order.state in _OVER and is_unlifted(order))
 
 

@@ -34,17 +34,17 @@ _TOOLS = kinds_where(lambda spec: spec.is_tool)
 
 def _holder_only(step: CaseStep) -> Refusal | None:
     if step.case.holder != step.action.officer:
-        return Refusal("not-holder", f"only the holder of the case may do this; {_held(step.case)}")
+        return Refusal("not-holder", f"only the holder of the case may do this; {_describe_holder(step.case)}")
     return None
 
 
 def _not_held_by_other(step: CaseStep) -> Refusal | None:
     if step.case.holder != step.action.officer:
-        return Refusal("held-by-other", f"another officer holds this case; {_held(step.case)}")
+        return Refusal("held-by-other", f"another officer holds this case; {_describe_holder(step.case)}")
     return None
 
 
-def _held(case: Case) -> str:
+def _describe_holder(case: Case) -> str:
     until = f" until {case.lease_until:%Y-%m-%dT%H:%M:%SZ}" if case.lease_until else ""
     return f"{case.holder} holds it{until}" if case.holder else "nobody holds it now"
 
@@ -58,12 +58,12 @@ def _not_acknowledged(step: CaseStep) -> Refusal | None:
     return None
 
 
-def _lease(step: CaseStep) -> datetime:
+def _lease_until(step: CaseStep) -> datetime:
     requested_s = step.policy.leases.default_s if step.action.lease_s is None else step.action.lease_s
     return step.now + timedelta(seconds=min(requested_s, step.policy.leases.max_s))
 
 
-def _acknowledged(step: CaseStep, changes: dict[str, Any]) -> CaseEffects:
+def _acknowledge_once(step: CaseStep, changes: dict[str, Any]) -> CaseEffects:
     """The first officer who looks at a case has received it (签收): one clock ends, the one for its disposal runs."""
     if step.case.acknowledged_at is not None:
         return CaseEffects(changes)
@@ -72,23 +72,25 @@ def _acknowledged(step: CaseStep, changes: dict[str, Any]) -> CaseEffects:
     return CaseEffects(changes, stops=stops, starts=starts)
 
 
-def _acknowledge(step: CaseStep) -> CaseEffects:
-    return _acknowledged(step, {})
+def _acknowledge_case(step: CaseStep) -> CaseEffects:
+    return _acknowledge_once(step, {})
 
 
-def _take(step: CaseStep) -> CaseEffects:
-    return _acknowledged(step, {"status": CaseStatus.CLAIMED, "holder": step.action.officer, "lease_until": _lease(step)})
+def _take_case(step: CaseStep) -> CaseEffects:
+    return _acknowledge_once(
+        step, {"status": CaseStatus.CLAIMED, "holder": step.action.officer, "lease_until": _lease_until(step)}
+    )
 
 
 def _hand_over(step: CaseStep) -> CaseEffects:
-    return CaseEffects({"status": CaseStatus.CLAIMED, "holder": step.action.to_officer, "lease_until": _lease(step)})
+    return CaseEffects({"status": CaseStatus.CLAIMED, "holder": step.action.to_officer, "lease_until": _lease_until(step)})
 
 
-def _release(step: CaseStep) -> CaseEffects:
+def _release_case(step: CaseStep) -> CaseEffects:
     return CaseEffects({"status": CaseStatus.OPEN, "holder": None, "lease_until": None})
 
 
-def _dispose(step: CaseStep) -> CaseEffects | Refusal:
+def _dispose_case(step: CaseStep) -> CaseEffects | Refusal:
     """A disposal ends the unit's clocks. One that confirms the case makes due what those who reported it owe then; any other
     calls that off. One that finds nothing wrong releases at once what was ordered, calls off the dissuasions, and nothing is
     asked of institutions any more. Letters stay: they ask for what is known, and hold nothing."""
@@ -103,7 +105,7 @@ def _dispose(step: CaseStep) -> CaseEffects | Refusal:
         "note_sealed": action.note_sealed,
     }
     stops = tuple(DeadlineStop(name, None) for name in (case_clocks.ACKNOWLEDGE, case_clocks.DISPOSE))
-    done = CaseEffects(changes, stops=stops, verdict=_verdict(action, step.case, step.policy, step.now))
+    done = CaseEffects(changes, stops=stops, verdict=_give_verdict(action, step.case, step.policy, step.now))
     if action.disposition is Disposition.CONFIRMED:
         return done._replace(starts=case_signals.owed_when_confirmed(step.policy, step.case))
     if action.disposition is not Disposition.FALSE_POSITIVE:
@@ -119,7 +121,7 @@ def _dispose(step: CaseStep) -> CaseEffects | Refusal:
     return case_loop.call_off_all(step, released)
 
 
-def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> CaseVerdict:
+def _give_verdict(action: Action, case: Case, policy: Policy, now: datetime) -> CaseVerdict:
     """Of the case's primary subject, and of the tools that its signals name. Who only dealt with a confirmed account is not
     confirmed with it: other accounts and persons have cases of their own. What a tip names does not count, and what was a hub in
     one of the signals is nobody's. What leads of organized crime confirm counts for such leads alone."""
@@ -141,7 +143,7 @@ def _verdict(action: Action, case: Case, policy: Policy, now: datetime) -> CaseV
     return CaseVerdict.trusted(tokens=tokens[:VERDICT_TOKENS], confirmed_until_ms=until)
 
 
-def _structural(
+def _as_effect(
     move: Callable[[Action, Case, Policy, datetime], CaseEffects | Refusal],
 ) -> Callable[[CaseStep], CaseEffects | Refusal]:
     return lambda step: move(step.action, step.case, step.policy, step.now)
@@ -150,25 +152,25 @@ def _structural(
 Row = Transition[None, CaseStep, CaseEffects, None]
 K, S = ActionKind, CaseStatus
 _IN_HAND = (S.CLAIMED, LAPSED)
-_claim: Row = Row((S.CLAIMED,), _take)
-_transfer: Row = Row((S.OPEN,), _structural(case_structure.transfer))
-_reopen: Row = Row((S.OPEN,), _structural(case_structure.reopen))
+_claim: Row = Row((S.CLAIMED,), _take_case)
+_transfer: Row = Row((S.OPEN,), _as_effect(case_structure.transfer))
+_reopen: Row = Row((S.OPEN,), _as_effect(case_structure.reopen))
 _ROWS: dict[tuple[str, str], Row] = {
-    (S.OPEN, K.ACKNOWLEDGE): Row((S.OPEN,), _acknowledge, guard=_not_acknowledged),
+    (S.OPEN, K.ACKNOWLEDGE): Row((S.OPEN,), _acknowledge_case, guard=_not_acknowledged),
     (S.OPEN, K.CLAIM): _claim,
     (LAPSED, K.CLAIM): _claim,
     (S.CLAIMED, K.CLAIM): _claim._replace(guard=_not_held_by_other),
-    **{(at, K.RENEW): Row((S.CLAIMED,), _take, guard=_holder_only) for at in _IN_HAND},
-    **{(at, K.RELEASE): Row((S.OPEN,), _release, guard=_holder_only) for at in _IN_HAND},
+    **{(at, K.RENEW): Row((S.CLAIMED,), _take_case, guard=_holder_only) for at in _IN_HAND},
+    **{(at, K.RELEASE): Row((S.OPEN,), _release_case, guard=_holder_only) for at in _IN_HAND},
     **{(at, K.HAND_OVER): Row((S.CLAIMED,), _hand_over, guard=_holder_only) for at in _IN_HAND},
-    **{(at, K.DISPOSE): Row((S.DISPOSED,), _dispose, guard=_holder_only) for at in _IN_HAND},
+    **{(at, K.DISPOSE): Row((S.DISPOSED,), _dispose_case, guard=_holder_only) for at in _IN_HAND},
     (S.OPEN, K.TRANSFER): _transfer,
     **{(at, K.TRANSFER): _transfer._replace(guard=_holder_only) for at in _IN_HAND},
-    **{(at, K.MERGE): Row((S.MERGED,), _structural(case_structure.merge), guard=_holder_only) for at in _IN_HAND},
-    **{(at, K.SPLIT): Row((S.CLAIMED,), _structural(case_structure.split), guard=_holder_only) for at in _IN_HAND},
+    **{(at, K.MERGE): Row((S.MERGED,), _as_effect(case_structure.merge), guard=_holder_only) for at in _IN_HAND},
+    **{(at, K.SPLIT): Row((S.CLAIMED,), _as_effect(case_structure.split), guard=_holder_only) for at in _IN_HAND},
     (S.DISPOSED, K.REOPEN): _reopen,
     (S.CLOSED, K.REOPEN): _reopen,
-    (S.DISPOSED, K.CLOSE): Row((S.CLOSED,), _structural(case_structure.close)),
+    (S.DISPOSED, K.CLOSE): Row((S.CLOSED,), _as_effect(case_structure.close)),
 }
 TABLE = Table("case", _ROWS, problems={S.DISPOSED: "case-disposed"})
 """Transitions of officers. Institutions, signals and deadlines may act in more states (domain/cases/decide.py)."""

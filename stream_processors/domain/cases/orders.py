@@ -91,11 +91,11 @@ def move_order(step: CaseStep) -> CaseEffects | Refusal:
     """An event of one order."""
     event, case = step.action.order, step.case
     assert event is not None
-    refusal = _may(step, event)
+    refusal = _check_officer(step, event)
     if refusal is not None:
         return refusal
     change = decided(step, case.orders, event)
-    return change.refused if change.refused is not None else _done(change)
+    return change.refused if change.refused is not None else _effects_of(change)
 
 
 def decided(step: CaseStep, current: tuple[Order, ...], event: OrderEvent) -> OrdersChange:
@@ -119,11 +119,11 @@ def decided(step: CaseStep, current: tuple[Order, ...], event: OrderEvent) -> Or
     return change._replace(notices=readdressed) if before else change
 
 
-def _done(change: OrdersChange) -> CaseEffects:
+def _effects_of(change: OrdersChange) -> CaseEffects:
     return CaseEffects({"orders": change.orders}, change.notices, change.starts, change.stops)
 
 
-def _may(step: CaseStep, event: OrderEvent) -> Refusal | None:
+def _check_officer(step: CaseStep, event: OrderEvent) -> Refusal | None:
     """Of an officer of the unit that has the case, who asks for something new: holds it. An order names its own case."""
     case, draft = step.case, event.draft
     if draft is not None and draft.case_id != case.case_id:
@@ -155,7 +155,7 @@ def undo_all(step: CaseStep, only: Iterable[str] = ()) -> Undone:
     for number, order in enumerate(step.case.orders):
         if selected and order.order_id not in selected:
             continue
-        event = _undoing(order, name_of(ORDER, order.case_id, f"{step.action.action_id}.{number}"))
+        event = _event_that_undoes(order, name_of(ORDER, order.case_id, f"{step.action.action_id}.{number}"))
         change = decided(step, current, event) if event is not None else None
         if change is not None and change.refused is None:
             current = change.orders
@@ -164,7 +164,7 @@ def undo_all(step: CaseStep, only: Iterable[str] = ()) -> Undone:
     return total
 
 
-def _undoing(order: Order, name: str) -> OrderEvent | None:
+def _event_that_undoes(order: Order, name: str) -> OrderEvent | None:
     if order.state is OrderState.AWAITING_APPROVAL and order.kind is not OrderKind.RELEASE:
         return OrderEvent.trusted(event_id=name, order_id=order.order_id, kind=OrderEventKind.WITHDRAW)
     ran_out = order.state is OrderState.EXPIRED and is_unlifted(order)

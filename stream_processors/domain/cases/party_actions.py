@@ -40,10 +40,10 @@ def move_dissuasion(step: CaseStep) -> CaseEffects | Refusal:
     """An event of one dissuasion."""
     event, case = step.action.dissuasion, step.case
     assert event is not None
-    return _dissuasion(step, case, event.model_copy(update={"event_id": step.action.action_id}))
+    return _decide_dissuasion(step, case, event.model_copy(update={"event_id": step.action.action_id}))
 
 
-def _dissuasion(step: CaseStep, case: Case, event: DissuasionEvent) -> CaseEffects | Refusal:
+def _decide_dissuasion(step: CaseStep, case: Case, event: DissuasionEvent) -> CaseEffects | Refusal:
     listed = _with_room(case.dissuasions, event.dissuasion_id)
     current = next((dissuasion for dissuasion in case.dissuasions if dissuasion.dissuasion_id == event.dissuasion_id), None)
     if current is None and len(listed) >= MOST_DISSUASIONS:
@@ -68,9 +68,9 @@ def call_off_all(step: CaseStep, done: CaseEffects) -> CaseEffects:
             kind=DissuasionEventKind.CANCEL,
             outcome=DissuasionEnd.NOT_AT_RISK,
         )
-        then = _dissuasion(step, step.case.model_copy(update=done.changes), event)
+        then = _decide_dissuasion(step, step.case.model_copy(update=done.changes), event)
         if isinstance(then, CaseEffects):
-            done = _both(done, then)
+            done = _join_effects(done, then)
     return done
 
 
@@ -94,13 +94,13 @@ def object_to(step: CaseStep) -> CaseEffects | Refusal:
     if who.role == Actor.OFFICER and (request.officer != who.id or request.party != step.case.queue):
         return Refusal("forbidden", "an officer may act only for the unit that has the case")
     named = request.model_copy(update={"request_id": step.action.action_id, "case_id": step.case.case_id})
-    return _object(step, step.case, named)
+    return _decide_objection(step, step.case, named)
 
 
-def _object(step: CaseStep, case: Case, request: AppealRequest) -> CaseEffects | Refusal:
+def _decide_objection(step: CaseStep, case: Case, request: AppealRequest) -> CaseEffects | Refusal:
     there = next((appeal for appeal in case.appeals if appeal.appeal_id == request.appeal_id), None)
-    current = None if there is None else _followed(there, case.orders)
-    others = _without(case.appeals, request.appeal_id, full=current is None)
+    current = None if there is None else _follow_replacements(there, case.orders)
+    others = _drop_objection(case.appeals, request.appeal_id, full=current is None)
     if current is None and len(others) >= MOST_APPEALS:
         return Refusal("too-many-appeals", f"a case has at most {MOST_APPEALS} undecided appeals")
     if (
@@ -121,10 +121,10 @@ def _object(step: CaseStep, case: Case, request: AppealRequest) -> CaseEffects |
         tuple(DeadlineStart(name, changed.appeal_id) for name in change.started),
         tuple(DeadlineStop(name, changed.appeal_id) for name in change.stopped),
     )
-    return _released(step, request, changed, done) if request.action is AppealMove.RELEASE else done
+    return _order_release(step, request, changed, done) if request.action is AppealMove.RELEASE else done
 
 
-def _followed(appeal: Appeal, orders: Iterable[Order]) -> Appeal:
+def _follow_replacements(appeal: Appeal, orders: Iterable[Order]) -> Appeal:
     """With the orders that took the place of what it is about: the same money is held on."""
     names = dict.fromkeys(appeal.orders)
     for order in orders:  # in the order of their issue
@@ -133,7 +133,7 @@ def _followed(appeal: Appeal, orders: Iterable[Order]) -> Appeal:
     return appeal if len(names) == len(appeal.orders) else appeal.model_copy(update={"orders": tuple(names)})
 
 
-def _without(appeals: tuple[Appeal, ...], own: str, *, full: bool) -> tuple[Appeal, ...]:
+def _drop_objection(appeals: tuple[Appeal, ...], own: str, *, full: bool) -> tuple[Appeal, ...]:
     others = tuple(appeal for appeal in appeals if appeal.appeal_id != own)
     dropped_id = next((appeal.appeal_id for appeal in others if appeal.state in _OVER), None) if full else None
     return others if len(others) < MOST_APPEALS else tuple(appeal for appeal in others if appeal.appeal_id != dropped_id)
@@ -145,7 +145,7 @@ def around(case: Case) -> appeals.Around:
     return appeals.Around(case.queue, list_executed(case), ordered)
 
 
-def _released(step: CaseStep, request: AppealRequest, changed: Appeal, done: CaseEffects) -> CaseEffects:
+def _order_release(step: CaseStep, request: AppealRequest, changed: Appeal, done: CaseEffects) -> CaseEffects:
     """The release that was promised is ordered in the same step, so that it cannot be forgotten."""
     undone = case_orders.undo_all(step, changed.orders)
     return CaseEffects(
@@ -162,7 +162,7 @@ def answered(step: CaseStep) -> CaseEffects | Refusal:
     outcome = case_orders.move_order(step)
     event, who = step.action.order, party(step.actor)
     assert event is not None
-    if isinstance(outcome, Refusal) or who.role != Actor.INSTITUTION or not _lifts(event, step.case.orders):
+    if isinstance(outcome, Refusal) or who.role != Actor.INSTITUTION or not _is_lift(event, step.case.orders):
         return outcome
     case = step.case.model_copy(update=outcome.changes)
     for appeal in case.appeals:
@@ -177,14 +177,14 @@ def answered(step: CaseStep) -> CaseEffects | Refusal:
             action=AppealMove.CONFIRM,
             party=who.id,
         )
-        then = _object(step, case, confirmation)
+        then = _decide_objection(step, case, confirmation)
         if isinstance(then, CaseEffects):
-            outcome = _both(outcome, then)
+            outcome = _join_effects(outcome, then)
             case = case.model_copy(update=then.changes)
     return outcome
 
 
-def _lifts(event: OrderEvent, orders: Iterable[Order]) -> bool:
+def _is_lift(event: OrderEvent, orders: Iterable[Order]) -> bool:
     """Whether it says that something is held no more. An executed release lifts the order that it is about."""
     releases = any(order.order_id == event.order_id and order.kind is OrderKind.RELEASE for order in orders)
     return event.kind is OrderEventKind.LIFT or (event.kind is OrderEventKind.EXECUTE and releases)
@@ -197,7 +197,7 @@ def _still_held(order: Order, about: Appeal, who: str) -> bool:
     return is_unlifted(order)
 
 
-def _both(done: CaseEffects, then: CaseEffects) -> CaseEffects:
+def _join_effects(done: CaseEffects, then: CaseEffects) -> CaseEffects:
     return done._replace(
         changes={**done.changes, **then.changes},
         notices=(*done.notices, *then.notices),
@@ -213,13 +213,13 @@ def fell_due(step: CaseStep) -> CaseEffects | Refusal:
     fired = clocks.due(case.deadlines, name=due.deadline, run=due.run, step=due.step, rules=step.policy.deadlines, now=step.now)
     if fired.clock is None:
         return fired.refusal or Refusal("stale-run", "the policy has no such deadline")
-    batches = tuple(_notify(step, case, fired.clock, reached) for reached in fired.reached)
+    batches = tuple(_notify_of_deadline(step, case, fired.clock, reached) for reached in fired.reached)
     done = CaseEffects({"deadlines": fired.clocks}, tuple(notice for notices in batches for notice in notices))
     if due.step is DeadlineStep.DUE and _is_waited_for(case, fired.clock):
         # What was waited for is over: it is no duty that stays undone.
         done = done._replace(stops=(DeadlineStop(fired.clock.name, fired.clock.about, called_off=True),))
     then = _moved_by(step, case.model_copy(update={"deadlines": fired.clocks}), fired.clock, due.step)
-    return done if then is None else _both(done, then)
+    return done if then is None else _join_effects(done, then)
 
 
 def _is_waited_for(case: Case, clock: Deadline) -> bool:
@@ -243,12 +243,12 @@ def _moved_by(step: CaseStep, case: Case, clock: Deadline, moment: DeadlineStep)
         missed = DissuasionEvent.trusted(
             event_id=step.action.action_id, dissuasion_id=clock.about or "", kind=DissuasionEventKind.DUE
         )
-        then = _dissuasion(step, case, missed)
+        then = _decide_dissuasion(step, case, missed)
         return then if isinstance(then, CaseEffects) else None
     return None
 
 
-def _notify(step: CaseStep, case: Case, clock: Deadline, reached: ReachedStep) -> Iterable[Notification]:
+def _notify_of_deadline(step: CaseStep, case: Case, clock: Deadline, reached: ReachedStep) -> Iterable[Notification]:
     """The notices of one moment. OFFICER is whoever has to act; the unit's head reads the unit's queue, the city its own. To
     others than the unit neither the id nor the data tells the run: it counts the clocks of all who are in the case."""
     template = _template_of(case, clock, reached)
@@ -268,11 +268,11 @@ def _notify(step: CaseStep, case: Case, clock: Deadline, reached: ReachedStep) -
         order_id=clock.about if any(order.order_id == clock.about for order in case.orders) else None,
         dissuasion_id=clock.about if any(dissuasion.dissuasion_id == clock.about for dissuasion in case.dissuasions) else None,
     )
-    to = [_who(role, case, clock, step.policy.city) for role in reached.roles]
+    to = [_recipient_of(role, case, clock, step.policy.city) for role in reached.roles]
     to += [f"{agency}-{step.policy.city}" for agency in reached.parties]
     to += [case.queue] if template == "public_notice_ended" else []
     agency = case.queue.rpartition("-")[0]
-    for number, recipient in enumerate(dict.fromkeys(inbox for inboxes in to for inbox in _each(inboxes))):
+    for number, recipient in enumerate(dict.fromkeys(inbox for inboxes in to for inbox in _list_recipients(inboxes))):
         inside = recipient == case.queue or recipient.rpartition("-")[0] == agency or recipient in reached.parties
         moment = f"{case.case_id}|{clock.name}|{clock.about}|{clock.started_at.isoformat()}|{reached.step}|{recipient}"
         notification = about._replace(recipient=recipient, data=data | {"run": reached.run} if inside else data)
@@ -293,11 +293,11 @@ def _opaque_id(moment: str) -> str:
     return "clock-" + sha256(moment.encode()).hexdigest()[:24]
 
 
-def _each(recipients: str | tuple[str, ...]) -> tuple[str, ...]:
+def _list_recipients(recipients: str | tuple[str, ...]) -> tuple[str, ...]:
     return (recipients,) if isinstance(recipients, str) else recipients
 
 
-def _who(role: DutyRole, case: Case, clock: Deadline, city: str) -> str | tuple[str, ...]:
+def _recipient_of(role: DutyRole, case: Case, clock: Deadline, city: str) -> str | tuple[str, ...]:
     queue = case.queue  # whoever has it now can act, not the unit that had it when the clock began
     if role is DutyRole.CITY:
         agency, _, _ = queue.rpartition("-")

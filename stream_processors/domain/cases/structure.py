@@ -56,14 +56,14 @@ def queues_of(policy: Policy) -> frozenset[str]:
 
 def list_standing(case: Case) -> tuple[str, ...]:
     """The orders, dissuasions and appeals that something is still to come of, or that hold something."""
-    orders = tuple(f"order {order.order_id}" for order in case.orders if _holds(order))
+    orders = tuple(f"order {order.order_id}" for order in case.orders if _is_standing_order(order))
     dissuasions = tuple(
         f"dissuasion {dissuasion.dissuasion_id}" for dissuasion in case.dissuasions if dissuasion.state not in OVER
     )
     return orders + dissuasions + tuple(f"appeal {appeal.appeal_id}" for appeal in case.appeals if appeal.state not in _SETTLED)
 
 
-def _holds(order: Order) -> bool:
+def _is_standing_order(order: Order) -> bool:
     if is_unlifted(order) and (order.state is OrderState.RELEASED or crossed_its_end(order)):
         return True  # carried out when its end was on the way
     return order.state in LIVE and (order.kind in REVERSIBLE or not is_done(order))
@@ -91,7 +91,7 @@ def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> CaseE
     )
     transfers = (*case.transfers[1 - TRANSFERS_KEPT :], moved)
     changes = {**AFRESH, "queue": action.queue, "transfers": transfers, "deadlines": clocks}
-    return CaseEffects(changes, starts=_acknowledged(), left_queue=case.queue, called_off=(ACKNOWLEDGE, DISPOSE))
+    return CaseEffects(changes, starts=_clocks_anew(), left_queue=case.queue, called_off=(ACKNOWLEDGE, DISPOSE))
 
 
 def _goes_along(clock: Deadline, case: Case) -> bool:
@@ -118,7 +118,7 @@ def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEff
     if action.note_sealed is None:
         return Refusal("note-required", "send the reason for reopening the case in 'note'")
     changes = {**again(case), "note_sealed": action.note_sealed}
-    return CaseEffects(changes, starts=_acknowledged(), called_off=case_clocks.of_confirmed(policy))
+    return CaseEffects(changes, starts=_clocks_anew(), called_off=case_clocks.of_confirmed(policy))
 
 
 def merge(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
@@ -147,7 +147,9 @@ def merge(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffe
         "measures": (),
     }
     changes = {**emptied, "status": CaseStatus.MERGED, "holder": None, "lease_until": None, "merged_into": into}
-    return CaseEffects(changes, follows=(_handed(action, into, case.queue, _take_whole_case(case)),), called_off=tuple(running))
+    return CaseEffects(
+        changes, follows=(_hand_over(action, into, case.queue, _take_whole_case(case)),), called_off=tuple(running)
+    )
 
 
 def _take_whole_case(case: Case) -> Portion:
@@ -177,14 +179,14 @@ def split(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffe
     if len(departing) >= case.signal_count:
         return Refusal("no-signal-left", "at least one signal must stay in the case")
     split_off, into = {**case.split_off}, f"{case.case_id}~{case.split_count + 1}"
-    split_off |= {_named(signal): into for signal in departing}
+    split_off |= {_name_signal(signal): into for signal in departing}
     if len(split_off) > MOST_SPLIT_OFF or len(into) > LONGEST_ID:
         return Refusal("split-too-often", f"at most {MOST_SPLIT_OFF} signals can be split off one case")
     counts, money = case.tally, case.amount_minor
     for signal in departing:
         counts, money = tally.uncounted(counts, signal), tally.without(money, signal)
     changes = {
-        **_figures(counts, policy),
+        **_figures_of(counts, policy),
         "signal_count": case.signal_count - len(departing),
         "amount_minor": money,
         "signals": tuple(signal for signal in case.signals if signal.signal_id not in action.signals),
@@ -193,7 +195,7 @@ def split(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffe
     }
     changes["deadlines"] = deadlines_without(case, changes["institutions"], now)
     theirs = owed_elsewhere(case, changes["institutions"])
-    return CaseEffects(changes, follows=(_handed(action, into, case.queue, _take_some_signals(case, departing, theirs)),))
+    return CaseEffects(changes, follows=(_hand_over(action, into, case.queue, _take_some_signals(case, departing, theirs)),))
 
 
 def _take_some_signals(case: Case, departing: tuple[JoinedSignal, ...], clocks: tuple[Deadline, ...]) -> Portion:
@@ -222,12 +224,12 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
     if portion is None:
         return Refusal("action-unreadable", "the action hands nothing over")
     if case is None:
-        return _opened(action, portion, policy, now)
+        return _open_from_portion(action, portion, policy, now)
     if _came_before(portion, case):
         return CaseEffects({})
     counts = tally.together(case.tally, portion.tally)
     changes: dict[str, Any] = {
-        **_figures(counts, policy),
+        **_figures_of(counts, policy),
         "signal_count": case.signal_count + portion.signal_count,
         "amount_minor": tally.pooled(case.amount_minor, portion.amount_minor),
         "signals": keep_evidence(_newest_first((*portion.signals, *case.signals)), policy.case_signals_kept),
@@ -235,13 +237,13 @@ def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> 
         "merged_from": (*case.merged_from[1 - ABSORBED_KEPT :], portion.source_case_id),
         "linked_case_ids": tuple(dict.fromkeys((*case.linked_case_ids, *portion.linked_case_ids)))[:LINKED_KEPT],
     }
-    back = {_named(signal) for signal in portion.signals} & set(case.split_off)
+    back = {_name_signal(signal) for signal in portion.signals} & set(case.split_off)
     if back:
         changes["split_off"] = {name: into for name, into in case.split_off.items() if name not in back}
-    starts = _carried(portion, case)
+    starts = _carry_clocks(portion, case)
     if case.status in SLEEPING and portion.signal_count:
         changes |= again(case)
-        starts = (*starts, *_acknowledged())
+        starts = (*starts, *_clocks_anew())
     return CaseEffects(changes, starts=starts)
 
 
@@ -249,12 +251,12 @@ def _came_before(portion: Portion, case: Case) -> bool:
     return portion.source_case_id in case.merged_from or _from_split(case.case_id) == portion.source_case_id
 
 
-def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> CaseEffects | Refusal:
+def _open_from_portion(action: Action, portion: Portion, policy: Policy, now: datetime) -> CaseEffects | Refusal:
     if portion.primary_subject is None or portion.primary_signal_id is None or not portion.signal_count:
         return Refusal("unknown-case", f"there is no case {action.case_id}, and the action brings nothing to open it with")
     split_from = _from_split(action.case_id)
     new = {
-        **_figures(portion.tally, policy),
+        **_figures_of(portion.tally, policy),
         "case_id": action.case_id,
         "queue": action.queue,
         "status": CaseStatus.OPEN,
@@ -271,7 +273,7 @@ def _opened(action: Action, portion: Portion, policy: Policy, now: datetime) -> 
         "leads_only": bool(portion.tally.kinds) and all(is_lead(kind) for kind in portion.tally.kinds),
     }
     carried = tuple(DeadlineStart(clock.name, clock.about or "", clock.due_at) for clock in portion.deadlines)
-    return CaseEffects(new, starts=(*_acknowledged(), *carried))
+    return CaseEffects(new, starts=(*_clocks_anew(), *carried))
 
 
 def forward(action: Action, case: Case) -> CaseEffects | None:
@@ -313,7 +315,7 @@ def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
         into = case.split_off.get(name)
     else:
         assert action.signal is not None
-        name = _named(action.signal)
+        name = _name_signal(action.signal)
         into = case.split_off.get(name)
         if into is None and len(case.split_off) < MOST_SPLIT_OFF:
             older = (name_of(action.signal.signal_id, n) for n in range(action.signal.version - 1, 0, -1))
@@ -321,7 +323,7 @@ def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
     return name, None if into in action.visited_case_ids else into
 
 
-def _figures(counts: Tally, policy: Policy) -> dict[str, Any]:
+def _figures_of(counts: Tally, policy: Policy) -> dict[str, Any]:
     points = tally.highest(counts)
     return {
         "score": points,
@@ -332,7 +334,7 @@ def _figures(counts: Tally, policy: Policy) -> dict[str, Any]:
     }
 
 
-def _handed(action: Action, into: str, queue: str, portion: Portion) -> Action:
+def _hand_over(action: Action, into: str, queue: str, portion: Portion) -> Action:
     name = handed_name(action.action_id, portion.source_case_id)
     return Action.trusted(action_id=name, case_id=into, kind=ActionKind.ABSORB, queue=queue, portion=portion)
 
@@ -349,11 +351,11 @@ def is_sent_on(action: Action, sent: Action) -> bool:
     return len(sent.visited_case_ids) > len(action.visited_case_ids) and sent.visited_case_ids[-1] == sent.case_id
 
 
-def _acknowledged() -> tuple[DeadlineStart, ...]:
+def _clocks_anew() -> tuple[DeadlineStart, ...]:
     return (DeadlineStart(ACKNOWLEDGE, None),)
 
 
-def _carried(portion: Portion, case: Case) -> tuple[DeadlineStart, ...]:
+def _carry_clocks(portion: Portion, case: Case) -> tuple[DeadlineStart, ...]:
     """Institutions' clocks go on with the time that they had, where this case has none of theirs."""
     running = {(clock.name, clock.about) for clock in case.deadlines if clock.state in _OUTSTANDING}
     return tuple(
@@ -363,7 +365,7 @@ def _carried(portion: Portion, case: Case) -> tuple[DeadlineStart, ...]:
     )
 
 
-def _named(signal: JoinedSignal) -> str:
+def _name_signal(signal: JoinedSignal) -> str:
     return name_of(signal.signal_id, signal.version)
 
 

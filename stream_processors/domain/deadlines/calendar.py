@@ -59,13 +59,13 @@ def is_working_day(day: date, calendar: Calendar) -> bool:
     return day in calendar.work or (day.weekday() < SATURDAY and day not in calendar.off)
 
 
-def _midnight(day: date) -> datetime:
+def _start_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=SHANGHAI)
 
 
-def _end(day: date) -> datetime:
+def _end_of(day: date) -> datetime:
     """24:00 of the day."""
-    return _midnight(day + _DAY).astimezone(UTC)
+    return _start_of(day + _DAY).astimezone(UTC)
 
 
 def add_working_days(moment: datetime, days: int, calendar: Calendar) -> Reckoned:
@@ -75,7 +75,7 @@ def add_working_days(moment: datetime, days: int, calendar: Calendar) -> Reckone
         day += _DAY
         estimated |= day.year not in calendar.years
         days -= is_working_day(day, calendar)
-    return Reckoned(_end(day), estimated)
+    return Reckoned(_end_of(day), estimated)
 
 
 def add_working_time(moment: datetime, seconds: int, calendar: Calendar) -> Reckoned:
@@ -84,7 +84,7 @@ def add_working_time(moment: datetime, seconds: int, calendar: Calendar) -> Reck
     while True:
         estimated |= day.year not in calendar.years
         if is_working_day(day, calendar):
-            midnight = _midnight(day)
+            midnight = _start_of(day)
             begins = max(moment, midnight + timedelta(seconds=calendar.opens_s))
             room = max(timedelta(), midnight + timedelta(seconds=calendar.closes_s) - begins)
             if remaining <= room:
@@ -99,17 +99,17 @@ def _last_day(day: date, working: bool, calendar: Calendar) -> Reckoned:
     while working and not is_working_day(day, calendar):
         day += _DAY
         estimated |= day.year not in calendar.years
-    return Reckoned(_end(day), estimated)
+    return Reckoned(_end_of(day), estimated)
 
 
-def _exact(moment: datetime, length: Length, working: bool, calendar: Calendar) -> Reckoned:
+def _add_exact(moment: datetime, length: Length, working: bool, calendar: Calendar) -> Reckoned:
     seconds = length.exact_s or 0
     if working:
         return add_working_time(moment, seconds, calendar)
     return Reckoned((moment + timedelta(seconds=seconds)).astimezone(UTC), False)
 
 
-def _days(moment: datetime, length: Length, working: bool, calendar: Calendar) -> Reckoned:
+def _add_days(moment: datetime, length: Length, working: bool, calendar: Calendar) -> Reckoned:
     return _last_day(local_date(moment) + length.count * _DAY, working, calendar)
 
 
@@ -117,7 +117,7 @@ def _working_days(moment: datetime, length: Length, working: bool, calendar: Cal
     return add_working_days(moment, length.count, calendar)
 
 
-def _months(moment: datetime, length: Length, working: bool, calendar: Calendar) -> Reckoned:
+def _add_months(moment: datetime, length: Length, working: bool, calendar: Calendar) -> Reckoned:
     """The day of the same number, else the month's last (Civil Code 202)."""
     start = local_date(moment)
     years, month = divmod(start.month - 1 + length.count, 12)
@@ -127,12 +127,12 @@ def _months(moment: datetime, length: Length, working: bool, calendar: Calendar)
 
 
 _BY_UNIT: dict[str, Callable[[datetime, Length, bool, Calendar], Reckoned]] = {
-    "seconds": _exact,
-    "minutes": _exact,
-    "hours": _exact,
-    "days": _days,
+    "seconds": _add_exact,
+    "minutes": _add_exact,
+    "hours": _add_exact,
+    "days": _add_days,
     "working_days": _working_days,
-    "months": _months,
+    "months": _add_months,
 }
 
 

@@ -83,45 +83,46 @@ def outstanding(clocks: tuple[Deadline, ...], name: str, about: str | None = Non
     return next((clock for clock in clocks if clock.name == name and clock.about == about and clock.state in _OUTSTANDING), None)
 
 
+class DeadlineRequest(NamedTuple):
+    """A deadline that is to run. `began_at`: since when it counts, never later than now (a sender's clock may be ahead).
+    `until`: the due time that an order or letter itself names, instead of the rule's length."""
+
+    name: str
+    about: str | None = None
+    began_at: datetime | None = None
+    until: datetime | None = None
+    severity: str | None = None
+    unit: str | None = None
+
+
 def start(
-    clocks: tuple[Deadline, ...],
-    *,
-    name: str,
-    rules: Deadlines,
-    calendar: Calendar,
-    now: datetime,
-    began_at: datetime | None = None,
-    until: datetime | None = None,
-    about: str | None = None,
-    severity: str | None = None,
-    unit: str | None = None,
+    clocks: tuple[Deadline, ...], request: DeadlineRequest, *, rules: Deadlines, calendar: Calendar, now: datetime
 ) -> StartedClock:
-    """The clocks with one more running. `began_at`: since when it counts, never later than now (a sender's clock may be ahead);
-    `until`: the due time that an order or letter itself names, instead of the rule's length. Starting one that is
-    outstanding ends it and starts the next run. Refusal with `too-many-deadlines` when the case has no room.
-    """
-    rule = rules.rule(name, severity)
+    """Returns the clocks with one more running. Starting one that is outstanding ends it and starts the next run. Refused with
+    `too-many-deadlines` when the case has no room."""
+    name, about = request.name, request.about
+    rule = rules.rule(name, request.severity)
     if rule is None:
         return StartedClock(clocks)
     before = outstanding(clocks, name, about)
-    remaining = clocks if before is None else _replaced(clocks, _ended(before, "restart", now))
-    remaining = _room(remaining, name)
+    remaining = clocks if before is None else _replace_clock(clocks, _end_clock(before, "restart", now))
+    remaining = _make_room(remaining, name)
     if len(remaining) >= MAX_CLOCKS:
         return StartedClock(
             clocks, refusal=Refusal("too-many-deadlines", f"the case has {MAX_CLOCKS} running deadlines; end one first")
         )
     run = 1 + max((clock.run for clock in clocks if clock.name == name), default=0)
-    began = now if began_at is None else min(began_at, now)
-    made = _made(rule, calendar, began, until, name=name, run=run, about=about, unit=unit)
+    began = now if request.began_at is None else min(request.began_at, now)
+    made = _make_clock(rule, calendar, began, request.until, name=name, run=run, about=about, unit=request.unit)
     return StartedClock((*remaining, made), made)
 
 
-def _ended(clock: Deadline, event: str, now: datetime, late: bool | None = None) -> Deadline:
+def _end_clock(clock: Deadline, event: str, now: datetime, late: bool | None = None) -> Deadline:
     changes = {"state": TABLE[clock.state, event], "stopped_at": now, "late": late, "step": None, "next_at": None}
     return clock.model_copy(update=changes)
 
 
-def _room(clocks: tuple[Deadline, ...], name: str) -> tuple[Deadline, ...]:
+def _make_room(clocks: tuple[Deadline, ...], name: str) -> tuple[Deadline, ...]:
     """Without the oldest that are at rest, when full. The newest run of each name stays, for it holds the count of runs. That of
     the name that is about to start may go: the next run takes over the count."""
     newest = {clock.name: clock.run for clock in sorted(clocks, key=lambda clock: clock.run)} | {name: 0}
@@ -135,7 +136,7 @@ def _room(clocks: tuple[Deadline, ...], name: str) -> tuple[Deadline, ...]:
     return tuple(retained)
 
 
-def _made(rule: DeadlineRule, calendar: Calendar, began: datetime, until: datetime | None, **names: Any) -> Deadline:
+def _make_clock(rule: DeadlineRule, calendar: Calendar, began: datetime, until: datetime | None, **names: Any) -> Deadline:
     due, estimated = (until, False) if until is not None else add(began, rule.length, working=rule.working, calendar=calendar)
     rungs: list[Rung] = []
     for escalation in rule.escalate:
@@ -156,10 +157,10 @@ def _made(rule: DeadlineRule, calendar: Calendar, began: datetime, until: dateti
         escalations=tuple(rungs),
         estimated=estimated,
     )
-    return _next(clock, None)
+    return _set_next(clock, None)
 
 
-def _moments(clock: Deadline) -> Iterator[tuple[DeadlineStep, datetime]]:
+def _list_moments(clock: Deadline) -> Iterator[tuple[DeadlineStep, datetime]]:
     """All of them, in the order in which they fall due."""
     if clock.warn_at is not None:
         yield DeadlineStep.WARN, clock.warn_at
@@ -167,15 +168,15 @@ def _moments(clock: Deadline) -> Iterator[tuple[DeadlineStep, datetime]]:
     yield from ((step, rung.at) for step, rung in zip(_LADDER, clock.escalations, strict=False))
 
 
-def _next(clock: Deadline, passed: DeadlineStep | None, **changes: Any) -> Deadline:
+def _set_next(clock: Deadline, passed: DeadlineStep | None, **changes: Any) -> Deadline:
     """The clock with the moment after `passed` as its next."""
-    moments = list(_moments(clock))
+    moments = list(_list_moments(clock))
     at = 0 if passed is None else 1 + [step for step, _ in moments].index(passed)
     step, next_at = moments[at] if at < len(moments) else (None, None)
     return clock.model_copy(update={"step": step, "next_at": next_at, **changes})
 
 
-def _replaced(clocks: tuple[Deadline, ...], clock: Deadline) -> tuple[Deadline, ...]:
+def _replace_clock(clocks: tuple[Deadline, ...], clock: Deadline) -> tuple[Deadline, ...]:
     return tuple(clock if (existing.name, existing.run) == (clock.name, clock.run) else existing for existing in clocks)
 
 
@@ -188,8 +189,8 @@ def stop(
     if clock is None:
         return StoppedClock(clocks)
     done = now if done_at is None else min(done_at, now)
-    clock = _ended(clock, "stop", now, late=done > clock.due_at)
-    return StoppedClock(_replaced(clocks, clock), clock)
+    clock = _end_clock(clock, "stop", now, late=done > clock.due_at)
+    return StoppedClock(_replace_clock(clocks, clock), clock)
 
 
 def cancel(
@@ -207,7 +208,7 @@ def cancel(
         return clock.state in _OUTSTANDING and name in (None, clock.name) and about in (None, clock.about)
 
     def ended(clock: Deadline) -> Deadline:
-        return _ended(clock, "cancel", now, late=True if stays_missed and clock.state is DeadlineState.FIRED else None)
+        return _end_clock(clock, "cancel", now, late=True if stays_missed and clock.state is DeadlineState.FIRED else None)
 
     return tuple(ended(clock) if over(clock) else clock for clock in clocks)
 
@@ -216,19 +217,19 @@ def due(clocks: tuple[Deadline, ...], *, name: str, run: int, step: str, rules: 
     """A step of a run falls due: the clocks after it, and what to tell. Refusal with `stale-run` (another run, or one that was
     ended), `stale-step` (it fell due before, or another comes first) or `not-due` (too early)."""
     clock = next((candidate for candidate in clocks if (candidate.name, candidate.run) == (name, run)), None)
-    if (refusal := _refusal(clock, name, run, step, now)) is not None:
+    if (refusal := _find_fault(clock, name, run, step, now)) is not None:
         return FiredClock(clocks, refusal=refusal)
     assert clock is not None and clock.step is not None
     passed = clock.step
     changes = {"state": TABLE[clock.state, "due"], "fired_at": now} if passed is DeadlineStep.DUE else {}
-    after = _next(clock, passed, **changes)
+    after = _set_next(clock, passed, **changes)
     # Who comes late (a worker that was down) does not warn of what is past already.
     silent = passed is DeadlineStep.WARN and now >= clock.due_at
     reached = () if silent else (_reach_step(clock, passed, rules),)
-    return FiredClock(_replaced(clocks, after), after, reached)
+    return FiredClock(_replace_clock(clocks, after), after, reached)
 
 
-def _refusal(clock: Deadline | None, name: str, run: int, step: str, now: datetime) -> Refusal | None:
+def _find_fault(clock: Deadline | None, name: str, run: int, step: str, now: datetime) -> Refusal | None:
     if clock is None or clock.state not in _OUTSTANDING:
         detail = "is not a deadline of this case" if clock is None else f"is {clock.state}"
         return Refusal("stale-run", f"run {run} of the deadline {name} {detail}")

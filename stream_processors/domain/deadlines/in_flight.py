@@ -43,10 +43,10 @@ class RequestsInFlight:
     @property
     def room(self) -> int:
         """How many more may be asked for."""
-        return 0 if self._behind else max(0, MOST_WAITING - len(self._line))
+        return 0 if self._is_behind else max(0, MOST_WAITING - len(self._line))
 
     @property
-    def _behind(self) -> bool:
+    def _is_behind(self) -> bool:
         return self._since - self._answered > FEW
 
     def free(self, member: Member) -> bool:
@@ -54,7 +54,7 @@ class RequestsInFlight:
 
     def asked(self, members: Sequence[Member], base: int, now_s: float) -> None:
         """Their requests landed one behind the other from the offset `base` on: what stood there before, the log lost."""
-        if not self._waits:
+        if not self._has_waiting:
             self._moved_s = now_s
         while self._line and self._line[-1][0] >= base:
             self._under_way.discard(self._line.pop()[2])
@@ -62,13 +62,13 @@ class RequestsInFlight:
         self._under_way.update(members)
 
     @property
-    def _waits(self) -> bool:
+    def _has_waiting(self) -> bool:
         """Whether something has no answer."""
-        return self._behind or (bool(self._line) and self._line[-1][0] >= self._answered)
+        return self._is_behind or (bool(self._line) and self._line[-1][0] >= self._answered)
 
     def stuck(self, now_s: float) -> bool:
         """Whether a request has to be made once more to see what became of those before."""
-        return self._waits and now_s - self._moved_s >= NUDGE_AFTER_S
+        return self._has_waiting and now_s - self._moved_s >= NUDGE_AFTER_S
 
     def nudged(self, now_s: float) -> None:
         self._moved_s = now_s

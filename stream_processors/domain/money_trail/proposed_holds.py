@@ -33,7 +33,9 @@ def holds(
     `keepers`: account -> the institution that keeps it, as far as known; `held_minor`: account -> what orders hold of this loss
     already; `from_minor`: less is not worth an order; `most`: orders at once.
     """
-    candidates = [_hold(trail, stop.account, stop.remaining_minor, stop.depth, keepers, held_minor or {}) for stop in trail.stops]
+    candidates = [
+        _propose_hold(trail, stop.account, stop.remaining_minor, stop.depth, keepers, held_minor or {}) for stop in trail.stops
+    ]
     proposed = sorted((hold for hold in candidates if hold is not None), key=lambda hold: (-hold.amount_minor, hold.account))
     large = [hold for hold in proposed if hold.amount_minor >= from_minor]
     skipped: list[tuple[Hold, Skipped]] = [(hold, "too_many") for hold in large[most:]]
@@ -41,7 +43,7 @@ def holds(
     return Holds(tuple(large[:most]), tuple(skipped))
 
 
-def _hold(
+def _propose_hold(
     trail: Trail, account: str, remaining: int, depth: int, keepers: Mapping[str, str], held: Mapping[str, int]
 ) -> Hold | None:
     minor = remaining - held.get(account, 0)

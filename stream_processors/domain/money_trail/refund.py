@@ -42,7 +42,7 @@ class _Tried(NamedTuple):
 def refund(frozen: Frozen, payments: Iterable[Payment], *, basis: str, now: datetime) -> Refund:
     """Who gets how much of the frozen money. `basis` is the legal text by the policy (`return_of_funds`). ValueError: more
     payments than are reckoned with, or one payment told in two ways."""
-    sums = _summed(frozen, payments, basis)
+    sums = _sum_up(frozen, payments, basis)
     steps = [
         sums.step("frozen", balance_minor=sums.balance, payers=len(sums.paid), payments=len(sums.payments), paid_minor=sums.total)
     ]
@@ -67,7 +67,7 @@ def refund(frozen: Frozen, payments: Iterable[Payment], *, basis: str, now: date
         balance_minor=frozen.balance_minor,
         rule=rule,
         shares=tuple(
-            _share(payer, sums, shares) for payer in sorted(sums.paid, key=lambda claimant: (sums.since[claimant], claimant))
+            _make_share(payer, sums, shares) for payer in sorted(sums.paid, key=lambda claimant: (sums.since[claimant], claimant))
         ),
         undistributed_minor=remaining,
         payable=payable,
@@ -75,11 +75,11 @@ def refund(frozen: Frozen, payments: Iterable[Payment], *, basis: str, now: date
     )
 
 
-def _share(payer: str, sums: _Sums, shares: Mapping[str, int]) -> Share:
+def _make_share(payer: str, sums: _Sums, shares: Mapping[str, int]) -> Share:
     return Share.trusted(payer=payer, paid_minor=sums.paid[payer], share_minor=shares.get(payer, 0))
 
 
-def _summed(frozen: Frozen, payments: Iterable[Payment], basis: str) -> _Sums:
+def _sum_up(frozen: Frozen, payments: Iterable[Payment], basis: str) -> _Sums:
     once: dict[str, Payment] = {}
     for payment in payments:
         if once.setdefault(payment.payment_id, payment) != payment:
@@ -95,7 +95,7 @@ def _summed(frozen: Frozen, payments: Iterable[Payment], basis: str) -> _Sums:
     return _Sums(frozen.balance_minor, ordered, paid, since, sum(paid.values()), basis)
 
 
-def _nothing(sums: _Sums) -> _Tried:
+def _try_nothing(sums: _Sums) -> _Tried:
     empty = not sums.balance or not sums.paid
     return _Tried({}, [sums.step("nothing")]) if empty else _Tried(None, ())
 
@@ -108,13 +108,13 @@ def _one_payer(sums: _Sums) -> _Tried:
     return _Tried({payer: share}, [sums.step("one_payer", payer, share_minor=share)])
 
 
-def _covered(sums: _Sums) -> _Tried:
+def _try_covered(sums: _Sums) -> _Tried:
     if sums.balance < sums.total:
         return _Tried(None, [sums.step("not_covered", balance_minor=sums.balance, paid_minor=sums.total)])
     return _Tried(sums.paid, [sums.step("covered", paid_minor=sums.total)])
 
 
-def _traced(sums: _Sums) -> _Tried:
+def _try_traced(sums: _Sums) -> _Tried:
     """Only when every payment was traced: with some alone, the others' money would be given away."""
     traced_payments = [payment for payment in sums.payments if payment.traced_minor is not None]
     if len(traced_payments) < len(sums.payments):
@@ -163,10 +163,10 @@ def _pro_rata(sums: _Sums) -> _Tried:
 
 
 RULES: tuple[tuple[RefundRule, Callable[[_Sums], _Tried]], ...] = (
-    ("nothing", _nothing),
+    ("nothing", _try_nothing),
     ("one_payer", _one_payer),
-    ("covered", _covered),
-    ("traced", _traced),
+    ("covered", _try_covered),
+    ("traced", _try_traced),
     ("by_time", _by_time),
     ("pro_rata", _pro_rata),
 )

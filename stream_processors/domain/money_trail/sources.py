@@ -125,27 +125,27 @@ def keepers(told_reports: Iterable[ReportedTransfer], orders: Iterable[Order] = 
         paid[report.payer].add(report.institution)
         got[report.payee].add(report.institution)
         ends[report.payer, report.payee].add(report.institution)
-    keeper_of, not_theirs = _answered(orders)
+    keeper_of, not_theirs = _read_answers(orders)
     for account in sorted(paid.keys() & got.keys()):
-        _note(keeper_of, account, (paid[account] & got[account]) - not_theirs[account], "both_ways")
+        _note_keeper(keeper_of, account, (paid[account] & got[account]) - not_theirs[account], "both_ways")
     for _ in range(2):  # what was found at one end tells another end
         for (payer, payee), by in sorted(ends.items()):
             for here, there in ((payer, payee), (payee, payer)):
                 if there in keeper_of:
-                    _note(keeper_of, here, by - {keeper_of[there].institution} - not_theirs[here], "other_end")
+                    _note_keeper(keeper_of, here, by - {keeper_of[there].institution} - not_theirs[here], "other_end")
     for account in sorted(paid):
         # An institution that keeps where the money went may have told of it from there.
         theirs = {keeper_of[payee].institution for payer, payee in ends if payer == account and payee in keeper_of}
-        _note(keeper_of, account, paid[account] - theirs - not_theirs[account], "payers_bank")
+        _note_keeper(keeper_of, account, paid[account] - theirs - not_theirs[account], "payers_bank")
     return keeper_of
 
 
-def _note(keeper_of: dict[str, Keeper], account: str, candidates: set[str], why: KeeperWhy) -> None:
+def _note_keeper(keeper_of: dict[str, Keeper], account: str, candidates: set[str], why: KeeperWhy) -> None:
     if account not in keeper_of and len(candidates) == 1:
         keeper_of[account] = Keeper(next(iter(candidates)), why)
 
 
-def _answered(orders: Iterable[Order]) -> tuple[dict[str, Keeper], Mapping[str, set[str]]]:
+def _read_answers(orders: Iterable[Order]) -> tuple[dict[str, Keeper], Mapping[str, set[str]]]:
     """Who carried out an order on an account keeps it; who answered that it is no customer of theirs does not."""
     keeper_of: dict[str, Keeper] = {}
     not_theirs: dict[str, set[str]] = defaultdict(set)

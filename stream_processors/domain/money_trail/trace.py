@@ -48,8 +48,8 @@ def follow(
     own = [transfer for transfer in transfers if transfer.currency == currency]
     read, rest = own[: rules.max_transfers], own[rules.max_transfers :]
     until = rest[0].at if rest else None
-    books = _Books(_followed(read, since, rules.max_fan_out), rules.max_depth)
-    for step in _timeline(losses, read, statements, until):
+    books = _Books(_choose_payees(read, since, rules.max_fan_out), rules.max_depth)
+    for step in _order_in_time(losses, read, statements, until):
         books.take_in(step)
     stops, unexplained = books.closed(sorted({loss.account for loss in losses}))
     return Followed(
@@ -65,7 +65,7 @@ def follow(
     )
 
 
-def _timeline(
+def _order_in_time(
     losses: Sequence[Loss], transfers: Sequence[MoneyMove], statements: Iterable[Statement], until: datetime | None
 ) -> Iterator[Loss | MoneyMove | Statement]:
     """At one instant: the loss, then transfers, then what was found on accounts. The victim's own balance says nothing of the
@@ -82,7 +82,7 @@ def _timeline(
     return (step for _, _, step in sorted(steps, key=lambda entry: entry[:2]))
 
 
-def _followed(transfers: Sequence[MoneyMove], since: datetime, most: int) -> Mapping[str, frozenset[str]]:
+def _choose_payees(transfers: Sequence[MoneyMove], since: datetime, most: int) -> Mapping[str, frozenset[str]]:
     """The payees of each account that are followed: those that got most since the loss. Were it the first ones, many small
     transfers would hide a large one."""
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -174,12 +174,12 @@ class _Books:
         for hop in self.hops:
             came[hop.payee].append(hop)
         stops = sorted(
-            (self._stop(*arrival) for arrival in came.items()), key=lambda stop: (stop.depth, stop.first_at, stop.account)
+            (self._make_stop(*arrival) for arrival in came.items()), key=lambda stop: (stop.depth, stop.first_at, stop.account)
         )
         gaps = [Unexplained.trusted(account=name, gap=gap, amount_minor=n) for (name, gap), n in sorted(self.unexplained.items())]
         return tuple(stops), tuple(gaps)
 
-    def _stop(self, account: str, came: list[Hop]) -> Stop:
+    def _make_stop(self, account: str, came: list[Hop]) -> Stop:
         return Stop.trusted(
             account=account,
             depth=min(hop.depth for hop in came),

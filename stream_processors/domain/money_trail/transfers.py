@@ -75,34 +75,34 @@ def loss_of(signal: JoinedSignal) -> Loss | None:
 def counted_once(reports: Iterable[TransferReport], window_s: int) -> list[MoneyMove]:
     """The transfers, in the order in which money can have moved."""
     alike: dict[tuple[str, str, int, str], list[TransferReport]] = defaultdict(list)
-    for report in _newest(reports):
+    for report in _keep_newest(reports):
         alike[report.payer, report.payee, report.amount_minor, report.currency].append(report)
     window = timedelta(seconds=window_s)
     transfers: list[MoneyMove] = []
     for (payer, payee, minor, currency), group in alike.items():
-        for nth, matched in enumerate(_matched(group, window)):
+        for nth, matched in enumerate(_match_reports(group, window)):
             names = tuple(report.signal_id for report in matched)
             by = len({report.institution for report in matched})
             transfers.append(MoneyMove(matched[0].at, payer, payee, minor, currency, nth, names, by))
     return list(_in_order(transfers))
 
 
-def _newest(reports: Iterable[TransferReport]) -> Iterable[TransferReport]:
+def _keep_newest(reports: Iterable[TransferReport]) -> Iterable[TransferReport]:
     """One report a signal, of its newest version."""
     newest: dict[str, TransferReport] = {}
     for report in reports:
         previous = newest.get(report.signal_id)
-        if previous is None or _age(report) > _age(previous):
+        if previous is None or _age_key(report) > _age_key(previous):
             newest[report.signal_id] = report
     return newest.values()
 
 
-def _age(report: TransferReport) -> tuple[object, ...]:
+def _age_key(report: TransferReport) -> tuple[object, ...]:
     """The version; the rest only makes the choice the same in any order."""
     return (report.version, report.at, report.payer, report.payee, report.amount_minor, report.currency, report.institution)
 
 
-def _matched(reports: list[TransferReport], window: timedelta) -> list[list[TransferReport]]:
+def _match_reports(reports: list[TransferReport], window: timedelta) -> list[list[TransferReport]]:
     """Reports that agree in all but time and sender, a list a transfer. Each goes to the earliest transfer in its window that its
     institution has not reported yet; for one institution that place only moves on, so the cost is bounded."""
     groups: list[list[TransferReport]] = []

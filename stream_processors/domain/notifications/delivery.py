@@ -30,18 +30,18 @@ class About(Stored):
 def notices_of(raw: bytes) -> tuple[Notification, ...]:
     """ValueError when they cannot be read, or are too many to be told apart."""
     notices = _NOTICES.validate_json(raw)
-    _bound(len(notices), MOST_NOTICES)
+    _check_count(len(notices), MOST_NOTICES)
     return notices
 
 
 def follows_of(raw: bytes) -> tuple[Action, ...]:
     """ValueError when they cannot be read, or are too many to be told apart."""
     actions = _FOLLOWS.validate_json(raw)
-    _bound(len(actions), MOST_FOLLOWS)
+    _check_count(len(actions), MOST_FOLLOWS)
     return actions
 
 
-def _bound(count: int, most: int) -> None:
+def _check_count(count: int, most: int) -> None:
     if count > most:
         raise ValueError(f"a change asks for {count} of them, and the limit is {most}")
 

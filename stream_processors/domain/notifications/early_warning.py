@@ -24,13 +24,13 @@ def early_warning(before: Case | None, after: Case, *, holders: Set[str] = NOBOD
     feedback. A lead of organized crime warns nobody: it must not reach those whom it is about."""
     reporters = visible_reporters(before)
     return tuple(
-        NotificationDraft(institution, NotificationKind.EARLY_WARNING, "early_warning", payload=_warning(after, institution))
+        NotificationDraft(institution, NotificationKind.EARLY_WARNING, "early_warning", payload=_make_warning(after, institution))
         for institution in sorted(reporters | holders)
         if others(after, institution) > others(before, institution)
     )
 
 
-def _warning(case: Case, recipient: str) -> EarlyWarning:
+def _make_warning(case: Case, recipient: str) -> EarlyWarning:
     signals = visible_signals(case)
     own = dict.fromkeys(signal.signal_id for signal in signals if signal.institution == recipient)
     worst = max(signals, key=lambda signal: signal.score, default=None)

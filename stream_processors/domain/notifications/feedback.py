@@ -52,7 +52,7 @@ def of_signal(case: Case, signal: JoinedSignal, handling: Handling = NOTHING) ->
     if is_lead(signal.kind):
         return of_lead(case, signal.signal_id, signal.accepted_at)
     judged = case.disposed_at is not None and signal.accepted_at <= case.disposed_at
-    return _state(
+    return _make_feedback(
         case,
         signal.institution,
         handling,
@@ -67,7 +67,7 @@ def of_institution(case: Case, institution: str, handling: Handling = NOTHING) -
     if sent_leads_alone(case, institution):
         return of_lead(case)
     is_seen = bool(case.applied) or case.holder is not None
-    return _state(case, institution, handling, signal_id=None, reviewed=is_seen, outcome=case.disposition)
+    return _make_feedback(case, institution, handling, signal_id=None, reviewed=is_seen, outcome=case.disposition)
 
 
 def of_lead(case: Case, signal_id: str | None = None, accepted_at: datetime | None = None) -> Feedback:
@@ -75,7 +75,7 @@ def of_lead(case: Case, signal_id: str | None = None, accepted_at: datetime | No
     return Feedback.trusted(case_id=case.case_id, signal_id=signal_id, outcome=outcome_of_lead(case, accepted_at))
 
 
-def _state(case: Case, institution: str, handling: Handling, **own: object) -> Feedback:
+def _make_feedback(case: Case, institution: str, handling: Handling, **own: object) -> Feedback:
     return Feedback.trusted(
         case_id=case.case_id,
         corroborated_by=others(case, institution),
@@ -91,7 +91,7 @@ def feedback(
     """What senders are told when the case `before` has become `after`: one for each listed signal, and one for each institution
     that has others, if there is something new to say. Of leads one for each institution: how many the case lists of them depends
     on the others'."""
-    current = [(signal.institution, of_signal(after, signal, handling)) for signal in _listed(after)]
+    current = [(signal.institution, of_signal(after, signal, handling)) for signal in _list_signals(after)]
     current += [
         (institution, of_institution(after, institution, handling))
         for institution in after.institutions
@@ -101,7 +101,7 @@ def feedback(
     return tuple(
         NotificationDraft(institution, NotificationKind.FEEDBACK, "feedback", payload=now)
         for institution, now in current
-        if now != old.get((institution, now.signal_id), _blank(now))
+        if now != old.get((institution, now.signal_id), _blank_feedback(now))
     )
 
 
@@ -110,13 +110,13 @@ def _previous_feedback(before: Case | None, after: Case, was: Handling) -> dict[
     if before is None:
         return {}
     previous: dict[tuple[str, str | None], Feedback] = {
-        (signal.institution, signal.signal_id): of_signal(before, signal, was) for signal in _listed(before)
+        (signal.institution, signal.signal_id): of_signal(before, signal, was) for signal in _list_signals(before)
     }
     previous |= {(institution, None): of_institution(before, institution, was) for institution in before.institutions}
     return previous
 
 
-def _listed(case: Case) -> Iterable[JoinedSignal]:
+def _list_signals(case: Case) -> Iterable[JoinedSignal]:
     """The listed signals of institutions, each once: of two versions of one the newer. Leads are left out."""
     newest: dict[str, JoinedSignal] = {}
     for signal in visible_signals(case):
@@ -131,6 +131,6 @@ def _has_more(case: Case, institution: str) -> bool:
     return listed < case.tally.institutions.get(institution, 0)
 
 
-def _blank(now: Feedback) -> Feedback:
+def _blank_feedback(now: Feedback) -> Feedback:
     """What a sender knows that was told nothing: its signal is in a case."""
     return Feedback.trusted(case_id=now.case_id, signal_id=now.signal_id)

@@ -23,11 +23,11 @@ def impersonation(signal: JoinedSignal, before: Case | None, policy: Policy, now
     anything, nor does a tip; and an owner needs no notice of its own report."""
     if is_lead(signal.kind) or trust.low(signal):
         return ()
-    region = _place(signal.region, policy)
+    region = _place_of(signal.region, policy)
     before_it = _named_today(before, region, policy, now)
     rows = dict.fromkeys(subject.hub for subject in signal.subjects if subject.role == "suspect" and subject.hub is not None)
     hubs = (policy.hubs.row(name) for name in rows if name not in before_it)
-    return tuple(_notice(row, row.owner, region, now) for row in hubs if row and row.owner not in (None, signal.institution))
+    return tuple(_make_notice(row, row.owner, region, now) for row in hubs if row and row.owner not in (None, signal.institution))
 
 
 def _named_today(case: Case | None, region: str, policy: Policy, now: datetime) -> set[str | None]:
@@ -39,17 +39,17 @@ def _named_today(case: Case | None, region: str, policy: Policy, now: datetime) 
         subject.hub
         for signal in case.signals
         if signal.accepted_at.astimezone(SHANGHAI).date() == day and not is_lead(signal.kind) and not trust.low(signal)
-        if _place(signal.region, policy) == region
+        if _place_of(signal.region, policy) == region
         for subject in signal.subjects
     }
 
 
-def _place(region: str, policy: Policy) -> str:
+def _place_of(region: str, policy: Policy) -> str:
     """The county when the policy knows it, else the city: so the notices of a hub and day are bounded."""
     return region if region in policy.counties else policy.city
 
 
-def _notice(row: ListedHub, owner: str, region: str, now: datetime) -> Notification:
+def _make_notice(row: ListedHub, owner: str, region: str, now: datetime) -> Notification:
     day = now.astimezone(SHANGHAI).date()
     data = {"label": row.label or row.name, "subject_kind": row.kind, "region": region, "day": day.isoformat()}
     notification = NotificationDraft(owner, NotificationKind.IMPERSONATION, "impersonation", data)

@@ -55,10 +55,11 @@ def taken_back(
     """The notices of a case that has just lost a report. `executed`: what stands now; `warned`: who had an early warning;
     `supported_minor`: order -> what the reports that are left still bear out."""
     supported = supported_minor or {}
-    proposed = tuple(undo for done in executed if (undo := _proposed(done, after, supported)) is not None)
+    proposed = tuple(undo for done in executed if (undo := _propose_undo(done, after, supported)) is not None)
     recipients = sorted(warned | {done.institution for done in executed})
     messages = [
-        _make_notification(recipient, after, change, undo=_own(recipient, after, executed, warned)) for recipient in recipients
+        _make_notification(recipient, after, change, undo=_list_undos(recipient, after, executed, warned))
+        for recipient in recipients
     ]
     if proposed:
         messages.append(_make_notification(after.queue, after, change, proposed=proposed))
@@ -84,31 +85,31 @@ def _make_notification(
     return NotificationDraft(recipient, kind, "retraction", payload=data)
 
 
-def _own(institution: str, after: Case, executed: Iterable[Executed], warned: Set[str]) -> tuple[ReversalRequest, ...]:
+def _list_undos(institution: str, after: Case, executed: Iterable[Executed], warned: Set[str]) -> tuple[ReversalRequest, ...]:
     """What the institution is to take back, once nobody reports the subject any more; then an early warning that it had is void,
     too. While reports are left, the release order that may follow says how much: a part would tell what the others reported."""
     if after.signal_count:
         return ()
-    undos = [undo for done in executed if done.institution == institution and (undo := _proposed(done, after)) is not None]
+    undos = [undo for done in executed if done.institution == institution and (undo := _propose_undo(done, after)) is not None]
     if institution in warned and not any(undo.action == "warned" for undo in undos):
-        undos.append(_undo(Executed(institution, "warned"), REVERSALS["warned"], None))
+        undos.append(_make_undo(Executed(institution, "warned"), REVERSALS["warned"], None))
     return tuple(undos)
 
 
-def _proposed(done: Executed, after: Case, supported: Mapping[str, int] = MappingProxyType({})) -> ReversalRequest | None:
+def _propose_undo(done: Executed, after: Case, supported: Mapping[str, int] = MappingProxyType({})) -> ReversalRequest | None:
     """What takes back what was done, as far as no report bears it out any more."""
     reversal = REVERSALS.get(done.did)
     if reversal is None:
         return None
     if not after.signal_count:
-        return _undo(done, reversal, None)
+        return _make_undo(done, reversal, None)
     still = supported.get(done.order_id or "")
     if still is None or done.amount_minor is None or still >= done.amount_minor:
         return None
-    return _undo(done, reversal, done.amount_minor - max(0, still))
+    return _make_undo(done, reversal, done.amount_minor - max(0, still))
 
 
-def _undo(done: Executed, reversal: Reversal, minor: int | None) -> ReversalRequest:
+def _make_undo(done: Executed, reversal: Reversal, minor: int | None) -> ReversalRequest:
     return ReversalRequest.trusted(
         order_id=done.order_id,
         action=done.did,

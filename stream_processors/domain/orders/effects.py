@@ -60,14 +60,16 @@ def issued(step: OrderStep) -> OrderEffects:
         starts = (*starts, DeadlineStart(order.verify_deadline, about))
     release = order.kind is OrderKind.RELEASE
     template = "order_partially_released" if part else "order_released" if release else "order_issued"
-    data = _facts(order, answer_by=answer_by, public_notice_until=notice_until)
-    notification = _notify(step, order.recipient, NotificationKind.RELEASE if release else NotificationKind.ORDER, template, data)
+    data = _facts_of(order, answer_by=answer_by, public_notice_until=notice_until)
+    notification = _notify_party(
+        step, order.recipient, NotificationKind.RELEASE if release else NotificationKind.ORDER, template, data
+    )
     target = step.target
     ended = [target] if target is not None else []
     ended += [
         other for other in step.others if other.kind in PAYS_BACK | REPLACING and other.related_order_id == order.related_order_id
     ]
-    return OrderEffects(changes, (notification,), starts, (), _ending(ended) if release and not part else ())
+    return OrderEffects(changes, (notification,), starts, (), _end_undone(ended) if release and not part else ())
 
 
 def _answered_by(step: OrderStep, within: Length, waits_until: datetime | None) -> datetime:
@@ -87,7 +89,7 @@ def delivered(step: OrderStep) -> OrderEffects:
 def verified(step: OrderStep) -> OrderEffects:
     order = step.order
     stops = (DeadlineStop(order.verify_deadline, order.order_id),) if order.verify_deadline else ()
-    return OrderEffects({"state": OrderState.VERIFIED, "verified_at": step.now, **_received(step)}, stops=stops)
+    return OrderEffects({"state": OrderState.VERIFIED, "verified_at": step.now, **_mark_received(step)}, stops=stops)
 
 
 def mismatched(step: OrderStep) -> OrderEffects:
@@ -116,8 +118,8 @@ def executed(step: OrderStep) -> OrderEffects:
         "executed_at": step.done_at,
         "valid_until": until,
         "answer_sealed": event.text_sealed,
-        **_received(step),
-        **_answered(step),
+        **_mark_received(step),
+        **_mark_late(step),
     }
     if order.kind in HOLDS:
         changes["held_minor"] = amount
@@ -127,7 +129,7 @@ def executed(step: OrderStep) -> OrderEffects:
         changes["preserve_records_until"] = step.ends(step.done_at, rules.preserve_records)
     starts = (DeadlineStart(order.validity_deadline, about, until),) if order.validity_deadline and until else ()
     notifications = (_notify_agency(step, "order_executed", amount_minor=amount, until=iso(until)),)
-    return OrderEffects(changes, notifications, starts, _clocks(order, answered=True), _what_follows(step))
+    return OrderEffects(changes, notifications, starts, _stop_clocks(order, answered=True), _what_follows(step))
 
 
 def crossed(step: OrderStep) -> OrderEffects:
@@ -137,12 +139,12 @@ def crossed(step: OrderStep) -> OrderEffects:
     if order.kind in PAYS_BACK:
         amount, target = step.event.amount_minor or 0, step.target
         frozen = target is not None and is_done(target) and target.held_minor >= amount
-        changes = {"executed_at": step.done_at, "paid_minor": amount, **_received(step), **_answered(step)}
+        changes = {"executed_at": step.done_at, "paid_minor": amount, **_mark_received(step), **_mark_late(step)}
         heard = _notify_agency(step, "order_paid_after_end", amount_minor=amount)
         return OrderEffects(changes, (heard,), (), (), _what_follows(step) if frozen else ())
-    again = _notify(step, order.recipient, NotificationKind.RELEASE, "order_lift_required", _facts(order))
+    again = _notify_party(step, order.recipient, NotificationKind.RELEASE, "order_lift_required", _facts_of(order))
     # What was said to be lifted before it was carried out says nothing of what is held now.
-    changes = {"executed_at": step.done_at, "lifted_at": None, **_received(step), **_answered(step)}
+    changes = {"executed_at": step.done_at, "lifted_at": None, **_mark_received(step), **_mark_late(step)}
     notifications = (again, _notify_agency(step, "order_executed_after_end"))
     return OrderEffects(changes, notifications, (DeadlineStart(LIFT_CLOCK, order.order_id),))
 
@@ -158,7 +160,7 @@ def renewed(step: OrderStep) -> OrderEffects:
     assert order.valid_until is not None and rules is not None and rules.length is not None
     until = step.ends_behind(order.valid_until, rules.length)
     changes = {"state": OrderState.RENEWED, "renewals": order.renewals + 1, "valid_until": until}
-    notification = _notify(step, order.recipient, NotificationKind.ORDER, "order_renewed", _facts(order, until=until))
+    notification = _notify_party(step, order.recipient, NotificationKind.ORDER, "order_renewed", _facts_of(order, until=until))
     name = order.validity_deadline or rules.validity_deadline
     stops = (DeadlineStop(name, order.order_id),)
     return OrderEffects(changes, (notification,), (DeadlineStart(name, order.order_id, until),), stops)
@@ -166,24 +168,27 @@ def renewed(step: OrderStep) -> OrderEffects:
 
 def expired(step: OrderStep) -> OrderEffects:
     order = step.order
-    notification = _notify(step, order.recipient, NotificationKind.RELEASE, "order_expired", _facts(order))
+    notification = _notify_party(step, order.recipient, NotificationKind.RELEASE, "order_expired", _facts_of(order))
     returns = (other for other in step.others if other.kind in PAYS_BACK and other.related_order_id == order.order_id)
     both = (notification, _notify_agency(step, "order_expired"))
-    return OrderEffects(_ended(step, OrderState.EXPIRED), both, (), _clocks(order, answered=False), _ending(returns))
+    return OrderEffects(_end_order(step, OrderState.EXPIRED), both, (), _stop_clocks(order, answered=False), _end_undone(returns))
 
 
 def near_expiry(step: OrderStep) -> OrderEffects:
     """Whoever ordered it may renew it or let it go; whoever holds it must lift it in time."""
     order = step.order
-    data = _facts(order, until=order.valid_until)
+    data = _facts_of(order, until=order.valid_until)
     parties = (order.agency, order.recipient)
     return OrderEffects(
-        {}, tuple(_notify(step, recipient, NotificationKind.EXPIRY_WARNING, "order_expires_soon", data) for recipient in parties)
+        {},
+        tuple(
+            _notify_party(step, recipient, NotificationKind.EXPIRY_WARNING, "order_expires_soon", data) for recipient in parties
+        ),
     )
 
 
 def overdue(step: OrderStep) -> OrderEffects:
-    reminder = _notify(step, step.order.recipient, NotificationKind.ORDER, "order_answer_overdue", _facts(step.order))
+    reminder = _notify_party(step, step.order.recipient, NotificationKind.ORDER, "order_answer_overdue", _facts_of(step.order))
     notifications = (_notify_agency(step, "order_answer_overdue"), reminder)
     return OrderEffects({"overdue": True}, notifications)
 
@@ -192,14 +197,14 @@ def released(step: OrderStep) -> OrderEffects:
     """Ended by another order. If it had been carried out, that order's execution says that nothing is held any more; if not, its
     release says so itself. Of a stop that a freeze replaced, and of what ends with the order that it was about (a return, a
     freeze in its place), the recipient hears here."""
-    order, changes = step.order, _ended(step, OrderState.RELEASED)
+    order, changes = step.order, _end_order(step, OrderState.RELEASED)
     if is_done(order):
-        return OrderEffects({**changes, "lifted_at": step.now}, (), (), _clocks(order, answered=False))
+        return OrderEffects({**changes, "lifted_at": step.now}, (), (), _stop_clocks(order, answered=False))
     replaced = step.event.kind is OrderEventKind.SUPERSEDE
     template = "order_superseded" if replaced else "order_withdrawn"
-    notifications = (_notify(step, order.recipient, NotificationKind.RELEASE, template, _facts(order)),)
+    notifications = (_notify_party(step, order.recipient, NotificationKind.RELEASE, template, _facts_of(order)),)
     own = any(other.order_id == step.actor.id and other.related_order_id == order.order_id for other in step.others)
-    return OrderEffects(changes, notifications if replaced or not own else (), (), _clocks(order, answered=False))
+    return OrderEffects(changes, notifications if replaced or not own else (), (), _stop_clocks(order, answered=False))
 
 
 def paid_back(step: OrderStep) -> OrderEffects:
@@ -208,7 +213,9 @@ def paid_back(step: OrderStep) -> OrderEffects:
     still_held = order.held_minor - (step.event.amount_minor or 0)
     if still_held:
         return OrderEffects({"held_minor": still_held})
-    return OrderEffects({**_ended(step, OrderState.RELEASED), "lifted_at": step.now}, (), (), _clocks(order, answered=False))
+    return OrderEffects(
+        {**_end_order(step, OrderState.RELEASED), "lifted_at": step.now}, (), (), _stop_clocks(order, answered=False)
+    )
 
 
 def lowered(step: OrderStep) -> OrderEffects:
@@ -216,7 +223,7 @@ def lowered(step: OrderStep) -> OrderEffects:
     return OrderEffects({"held_minor": step.order.held_minor - (step.event.amount_minor or 0)})
 
 
-def _ending(orders: Iterable[Order]) -> tuple[Follow, ...]:
+def _end_undone(orders: Iterable[Order]) -> tuple[Follow, ...]:
     """The ends of those that were not carried out yet."""
     return tuple(Follow(order.order_id, OrderEventKind.RELEASE) for order in orders if order.state in UNDONE)
 
@@ -244,29 +251,29 @@ def _of_release(release: Order, target: Order) -> tuple[Follow, ...]:
 
 def _not_done(step: OrderStep, state: OrderState, template: str, **data: str) -> OrderEffects:
     changes = {
-        **_ended(step, state),
+        **_end_order(step, state),
         "refusal_reason": step.event.reason,
         "answer_sealed": step.event.text_sealed,
-        **_received(step),
-        **_answered(step),
+        **_mark_received(step),
+        **_mark_late(step),
     }
-    return OrderEffects(changes, (_notify_agency(step, template, **data),), (), _clocks(step.order, answered=True))
+    return OrderEffects(changes, (_notify_agency(step, template, **data),), (), _stop_clocks(step.order, answered=True))
 
 
-def _ended(step: OrderStep, state: OrderState) -> dict[str, Any]:
+def _end_order(step: OrderStep, state: OrderState) -> dict[str, Any]:
     return {"state": state, "ended_at": step.now, "held_minor": 0}
 
 
-def _received(step: OrderStep) -> dict[str, Any]:
+def _mark_received(step: OrderStep) -> dict[str, Any]:
     """Who answers has received it, whether or not the delivery was recorded first."""
     return {} if step.order.delivered_at else {"delivered_at": step.now}
 
 
-def _answered(step: OrderStep) -> dict[str, Any]:
+def _mark_late(step: OrderStep) -> dict[str, Any]:
     return {"late": step.order.answer_by is not None and step.now > step.order.answer_by}
 
 
-def _clocks(order: Order, *, answered: bool) -> tuple[DeadlineStop, ...]:
+def _stop_clocks(order: Order, *, answered: bool) -> tuple[DeadlineStop, ...]:
     """All of the order's clocks end. Whoever was not to compare any more when the order ended is not late with it, and nobody is
     late with a notice."""
     ends = (
@@ -278,17 +285,17 @@ def _clocks(order: Order, *, answered: bool) -> tuple[DeadlineStop, ...]:
     return tuple(DeadlineStop(name, order.order_id, called_off) for name, called_off in ends if name)
 
 
-def _notify(step: OrderStep, recipient: str, kind: NotificationKind, template: str, data: Data) -> NotificationDraft:
+def _notify_party(step: OrderStep, recipient: str, kind: NotificationKind, template: str, data: Data) -> NotificationDraft:
     order = step.order
     return NotificationDraft(recipient, kind, template, data, order_id=order.order_id, subject=order.subject)
 
 
 def _notify_agency(step: OrderStep, template: str, **more: int | str) -> NotificationDraft:
     data = {"kind": step.order.kind.value, "recipient": step.order.recipient, **more}
-    return _notify(step, step.order.agency, NotificationKind.FEEDBACK, template, data)
+    return _notify_party(step, step.order.agency, NotificationKind.FEEDBACK, template, data)
 
 
-def _facts(order: Order, **times: Any) -> dict[str, int | str]:
+def _facts_of(order: Order, **times: Any) -> dict[str, int | str]:
     """What the sentence of a notice to the recipient needs; the order itself goes with it, and in it a basis that is sealed."""
     data: dict[str, int | str] = {"kind": order.kind.value, "basis": order.basis}
     if order.related_order_id:

@@ -157,12 +157,12 @@ def about_another(step: OrderStep) -> Refusal | None:
     if order.recipient != target.recipient or not same_subject(order, target):
         return Refusal("unknown-order", f"the order {order.related_order_id} has another recipient or another subject")
     if order.kind is OrderKind.RELEASE:
-        return _releasable(step)
+        return _check_release(step)
     if order.kind in PAYS_BACK:
-        return _returnable(step)
+        return _check_return(step)
     if ORDER_KINDS[order.kind].replaces is not target.kind or target.state not in LIVE:
         return Refusal("transition-not-allowed", "only a freeze can replace another order, and only a stop that has not ended")
-    if any(_releases(other, target) for other in step.others):
+    if any(_is_release_of(other, target) for other in step.others):
         return Refusal("already-released", f"the order {target.order_id} is being released and cannot be replaced")
     lifted = sum(
         other.amount_minor or 0
@@ -174,14 +174,14 @@ def about_another(step: OrderStep) -> Refusal | None:
     return None
 
 
-def _releasable(step: OrderStep) -> Refusal | None:
+def _check_release(step: OrderStep) -> Refusal | None:
     target = step.target
     assert target is not None
     if target.kind not in REVERSIBLE or target.state not in _RELEASABLE:
         return Refusal("transition-not-allowed", f"the order {target.order_id} is {target.state}; there is nothing to release")
     if target.kind in HOLDS and (refused := _part_releasable(step, target)) is not None:
         return refused
-    again = [other for other in step.others if _releases(other, target) and (step.order.partial or not other.partial)]
+    again = [other for other in step.others if _is_release_of(other, target) and (step.order.partial or not other.partial)]
     if again:
         return Refusal("already-released", f"this order already has the release {again[0].order_id}")
     return None
@@ -219,20 +219,20 @@ def _in_its_place(target: Order, others: Iterable[Order]) -> list[Order]:
     ]
 
 
-def _releases(order: Order, target: Order) -> bool:
+def _is_release_of(order: Order, target: Order) -> bool:
     """Whether it is a release of it that lasts or, of a part, that is not answered yet."""
     lasts = order.state in LIVE and not (order.partial and is_done(order))
     return order.kind is OrderKind.RELEASE and order.related_order_id == target.order_id and lasts
 
 
-def _returnable(step: OrderStep) -> Refusal | None:
+def _check_return(step: OrderStep) -> Refusal | None:
     order, target = step.order, step.target
     assert target is not None
     if target.kind is not ORDER_KINDS[order.kind].paid_from or not is_done(target):
         return Refusal("amount-exceeds-held", f"only frozen money can be returned; the order {target.order_id} is {target.state}")
     if not order.amount_minor or order.currency != target.currency:
         return Refusal("order-incomplete", "a return requires an amount in the currency of the freeze")
-    if any(_releases(other, target) for other in step.others):
+    if any(_is_release_of(other, target) for other in step.others):
         return Refusal("already-released", f"the order {target.order_id} is being released, so its money cannot be returned")
     rest = target.held_minor - promised_minor(target, step.others)
     if order.amount_minor > rest:
@@ -319,7 +319,7 @@ def paid_what_was_ordered(step: OrderStep) -> Refusal | None:
 def renewable(step: OrderStep) -> Refusal | None:
     """Not while somebody waits for its release; that of a part leaves the rest, which may be renewed."""
     rules = step.rules
-    if any(_releases(other, step.order) and not other.partial for other in step.others):
+    if any(_is_release_of(other, step.order) and not other.partial for other in step.others):
         return Refusal("already-released", f"the order {step.order.order_id} is being released")
     if rules is not None and rules.renewals is not None and step.order.renewals >= rules.renewals:
         return Refusal(

@@ -60,7 +60,7 @@ def _is_not_compared(order: Order) -> bool:
     return not order.verify_fields
 
 
-def _lasts(order: Order) -> bool:
+def _has_end(order: Order) -> bool:
     return order.valid_until is not None
 
 
@@ -81,11 +81,11 @@ def _can_be_replaced(order: Order) -> bool:
     return order.kind in REPLACEABLE
 
 
-def _holds(order: Order) -> bool:
+def _holds_money(order: Order) -> bool:
     return order.kind in HOLDS
 
 
-def _pays(order: Order) -> bool:
+def _is_paid_from(order: Order) -> bool:
     return order.kind in PAID_FROM
 
 
@@ -110,10 +110,10 @@ _refuse: Row = Row((S.REFUSED,), effects.refused, _RECIPIENT, guards.gives_a_rea
 _fail: Row = Row((S.FAILED,), effects.failed, _RECIPIENT, guards.gives_a_reason)
 _verify: Row = Row((S.VERIFIED,), effects.verified, _RECIPIENT, _in_time_compared, _is_compared)
 _mismatch: Row = Row((S.REFUSED,), effects.mismatched, _RECIPIENT, guards.names_a_field, _is_compared)
-_expire: Row = Row((S.EXPIRED,), effects.expired, _CLOCK, guards.run_out, _lasts)
+_expire: Row = Row((S.EXPIRED,), effects.expired, _CLOCK, guards.run_out, _has_end)
 _release: Row = Row((S.RELEASED,), effects.released, _ORDER, allow, _can_end)
 _supersede: Row = Row((S.RELEASED,), effects.released, _ORDER, allow, _can_be_replaced)
-_renew: Row = Row((S.RENEWED,), effects.renewed, _OFFICER, _may_renew, _lasts)
+_renew: Row = Row((S.RENEWED,), effects.renewed, _OFFICER, _may_renew, _has_end)
 _DONE = (S.EXECUTED, S.RENEWED)
 _ROWS: dict[tuple[str, str], Row] = {
     (NONE, E.ISSUE): Row((S.ISSUED, S.AWAITING_APPROVAL), effects.drafted, _OFFICER, _may_issue),
@@ -134,9 +134,12 @@ _ROWS: dict[tuple[str, str], Row] = {
     **{(state, E.RELEASE): _release for state in _DONE},
     **{(state, E.SUPERSEDE): _supersede for state in (*UNDONE, *_DONE)},
     **{(state, E.RENEW): _renew for state in _DONE},
-    **{(state, E.NEAR_EXPIRY): Row((state,), effects.near_expiry, _CLOCK, guards.still_lasts, _lasts) for state in _DONE},
-    **{(state, E.PAY_BACK): Row((state, S.RELEASED), effects.paid_back, _ORDER, guards.frozen_enough, _pays) for state in _DONE},
-    **{(state, E.LOWER): Row((state,), effects.lowered, _ORDER, guards.frozen_enough, _holds) for state in _DONE},
+    **{(state, E.NEAR_EXPIRY): Row((state,), effects.near_expiry, _CLOCK, guards.still_lasts, _has_end) for state in _DONE},
+    **{
+        (state, E.PAY_BACK): Row((state, S.RELEASED), effects.paid_back, _ORDER, guards.frozen_enough, _is_paid_from)
+        for state in _DONE
+    },
+    **{(state, E.LOWER): Row((state,), effects.lowered, _ORDER, guards.frozen_enough, _holds_money) for state in _DONE},
     (S.RELEASED, E.EXECUTE): Row((S.RELEASED,), effects.crossed, _RECIPIENT, _crossing, _can_be_called_off),
     (S.EXPIRED, E.EXECUTE): Row((S.EXPIRED,), effects.crossed, _RECIPIENT, _crossing, _can_end),
     **{
@@ -188,7 +191,7 @@ def decide(
     if order is None and (event.kind is not E.ISSUE or event.draft is None):
         return OrderChange(None, refused=Refusal("unknown-order", f"the case has no order {event.order_id}"))
     of_kind = rules.kinds.get(order.kind if order else event.draft.kind if event.draft else OrderKind.RELEASE)
-    thing = order or _candidate(event.draft, who, of_kind, now, others, ends)
+    thing = order or _draft_order(event.draft, who, of_kind, now, others, ends)
     if who.role == ActorRole.INSTITUTION and who.id != thing.recipient:
         return OrderChange(None, refused=Refusal("not-recipient", "only the institution that received the order may answer it"))
     if who.role == ActorRole.UNIT and who.id != unit_of(thing):
@@ -196,10 +199,10 @@ def decide(
     state = order.state if order else NONE
     step = OrderStep(thing, event, who, of_kind, now, ends, others, elsewhere)
     outcome = TABLE.apply(state, event.kind, step, thing=thing, roles={who.role})
-    return OrderChange(None, refused=outcome) if isinstance(outcome, Refusal) else _applied(step, outcome, actor)
+    return OrderChange(None, refused=outcome) if isinstance(outcome, Refusal) else _apply_effects(step, outcome, actor)
 
 
-def _applied(step: OrderStep, outcome: OrderEffects, actor: str) -> OrderChange:
+def _apply_effects(step: OrderStep, outcome: OrderEffects, actor: str) -> OrderChange:
     state = outcome.changes.get("state", step.order.state)
     moved = OrderMoved.trusted(at=step.now, actor=actor, event=step.event.kind, state=state)
     history = (*step.order.history[1 - HISTORY_KEPT :], moved)
@@ -213,7 +216,7 @@ def _applied(step: OrderStep, outcome: OrderEffects, actor: str) -> OrderChange:
     )
 
 
-def _candidate(
+def _draft_order(
     draft: OrderDraft | None, who: Party, rules: KindRules | None, now: datetime, others: tuple[Order, ...], ends: Ends
 ) -> Order:
     """The order as it would stand. A release or return is about what its target is about."""
@@ -250,12 +253,12 @@ def _candidate(
         answer_by=draft.answer_by,
         preserve_records=bool(rules and rules.preserve_records and draft.kind in TAKEDOWNS),
         method=draft.method if draft.kind in PAYS_BACK else None,
-        public_notice_until=_announced(draft, rules, now, ends),
+        public_notice_until=_end_of_notice(draft, rules, now, ends),
         partial=is_part(draft.kind, amount, target),
     )
 
 
-def _announced(draft: OrderDraft, rules: KindRules | None, now: datetime, ends: Ends) -> datetime | None:
+def _end_of_notice(draft: OrderDraft, rules: KindRules | None, now: datetime, ends: Ends) -> datetime | None:
     """When a notice that was given before the order has run its time."""
     if draft.method not in NOTICED or draft.public_notice_at is None or rules is None or rules.public_notice_deadline is None:
         return None

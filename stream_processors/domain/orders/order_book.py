@@ -49,28 +49,31 @@ def decide(
     """What becomes of the event in its case. `elsewhere`: how often the same was ordered about the account in other cases."""
 
     def decide_event(case_orders: tuple[Order, ...], event: OrderEvent, actor: str, elsewhere: int = 0) -> OrderChange:
-        order, others = _find(case_orders, event.order_id), tuple(each for each in case_orders if each.order_id != event.order_id)
+        order, others = (
+            _find_order(case_orders, event.order_id),
+            tuple(each for each in case_orders if each.order_id != event.order_id),
+        )
         return one_order.decide(
             order=order, event=event, actor=actor, rules=rules, now=now, ends=ends, others=others, elsewhere=elsewhere
         )
 
     current = orders
-    if event.kind is OrderEventKind.ISSUE and _find(orders, event.order_id) is None:
-        room = _room(orders, event)
+    if event.kind is OrderEventKind.ISSUE and _find_order(orders, event.order_id) is None:
+        room = _make_room(orders, event)
         if room is None:
             return OrdersChange(orders, refused=Refusal("too-many-orders", f"a case has at most {MOST_ORDERS} active orders"))
         current = room
     change = decide_event(current, event, actor, elsewhere)
     if change.order is None:
         return OrdersChange(orders, refused=change.refused)
-    current = _put(current, change.order)
+    current = _put_order(current, change.order)
     total = OrdersChange(current, change.order, change.notices, change.starts, change.stops)
     for follow in change.follows:
         then = decide_event(total.orders, _event_of(follow, event), f"order:{event.order_id}")
         if then.order is None:
             return OrdersChange(orders, refused=then.refused)
         total = OrdersChange(
-            _put(total.orders, then.order),
+            _put_order(total.orders, then.order),
             change.order,
             (*total.notices, *then.notices),
             (*total.starts, *then.starts),
@@ -101,23 +104,23 @@ def _event_of(follow: Follow, cause: OrderEvent) -> OrderEvent:
     )
 
 
-def _find(orders: tuple[Order, ...], order_id: str) -> Order | None:
+def _find_order(orders: tuple[Order, ...], order_id: str) -> Order | None:
     return next((order for order in orders if order.order_id == order_id), None)
 
 
-def _put(orders: tuple[Order, ...], changed: Order) -> tuple[Order, ...]:
+def _put_order(orders: tuple[Order, ...], changed: Order) -> tuple[Order, ...]:
     """In place of the one with its id, else at the end."""
-    if _find(orders, changed.order_id) is None:
+    if _find_order(orders, changed.order_id) is None:
         return (*orders, changed)
     return tuple(changed if order.order_id == changed.order_id else order for order in orders)
 
 
-def _room(orders: tuple[Order, ...], event: OrderEvent) -> tuple[Order, ...] | None:
+def _make_room(orders: tuple[Order, ...], event: OrderEvent) -> tuple[Order, ...] | None:
     """The orders with a place for one more: the oldest that are over for good go, what was paid back last of all, for nobody else
     tells of that. None: all of them count."""
     remaining = orders
     while len(remaining) >= MOST_ORDERS:
-        over = [number for number, order in enumerate(remaining) if _over(order, remaining)]
+        over = [number for number, order in enumerate(remaining) if _is_over(order, remaining)]
         dropped = next((number for number in over if not remaining[number].paid_minor), next(iter(over), None))
         if dropped is None:
             frees = event.draft is not None and event.draft.kind is OrderKind.RELEASE
@@ -126,7 +129,7 @@ def _room(orders: tuple[Order, ...], event: OrderEvent) -> tuple[Order, ...] | N
     return remaining
 
 
-def _over(order: Order, orders: tuple[Order, ...]) -> bool:
+def _is_over(order: Order, orders: tuple[Order, ...]) -> bool:
     """Whether nothing can come of it any more, it counts against no cap, and no order that lasts is about it."""
     if any(other.related_order_id == order.order_id and other.state in LIVE and not is_done(other) for other in orders):
         return False

@@ -39,7 +39,7 @@ S, K = AppraisalState, AppraisalMoveKind
 _Step = RecordStep[AppraisalMove, Appraisal]
 
 
-def _publish(step: _Step) -> Fields | Refusal:
+def _publish_figures(step: _Step) -> Fields | Refusal:
     until, results = step.move.disputes_until, step.move.results
     if until is None or until <= step.now:
         return Refusal("invalid-command", "published figures require a time until which units may dispute them")
@@ -49,13 +49,13 @@ def _publish(step: _Step) -> Fields | Refusal:
     return {"results": ordered, "published_at": step.now, "disputes_until": until, "state": S.PUBLISHED}
 
 
-def _dispute(step: _Step) -> Fields | Refusal:
+def _dispute_figure(step: _Step) -> Fields | Refusal:
     move, appraisal = step.move, step.record
-    if not _disputable(appraisal, step.now):
+    if not _is_disputable(appraisal, step.now):
         return Refusal("too-late", f"the time for disputes ended at {appraisal.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
     if move.dispute_id is None or move.figure is None or move.claimed_value is None or move.ground is None:
         return Refusal("invalid-command", "a dispute requires the figure, its correct value, and the ground")
-    published = _figure(appraisal.results, move.party, move.figure)
+    published = _find_figure(appraisal.results, move.party, move.figure)
     if published is None:
         return Refusal("not-yours", "a unit may dispute only its own published figures")
     if any(dispute.dispute_id == move.dispute_id for dispute in appraisal.disputes):
@@ -77,7 +77,7 @@ def _dispute(step: _Step) -> Fields | Refusal:
     return {"disputes": (*appraisal.disputes, new), "state": S.DISPUTED}
 
 
-def _decide(step: _Step) -> Fields | Refusal:
+def _rule_on_dispute(step: _Step) -> Fields | Refusal:
     move, appraisal = step.move, step.record
     pending = next((dispute for dispute in appraisal.disputes if dispute.dispute_id == move.dispute_id), None)
     if pending is None or pending.ruling is not None:
@@ -88,17 +88,17 @@ def _decide(step: _Step) -> Fields | Refusal:
     marks = {"ruling": move.ruling, "ruled_value": ruled, "ruling_document_number": move.document_number, "ruled_at": step.now}
     disputes = tuple(dispute.model_copy(update=marks) if dispute is pending else dispute for dispute in appraisal.disputes)
     waiting = any(dispute.ruling is None for dispute in disputes)
-    results = appraisal.results if ruled is None else _with(appraisal.results, pending, ruled)
+    results = appraisal.results if ruled is None else _correct_figure(appraisal.results, pending, ruled)
     return {"disputes": disputes, "results": results, "state": S.DISPUTED if waiting else S.DECIDED}
 
 
-def _lock(step: _Step) -> Fields | Refusal:
-    if _disputable(step.record, step.now):
+def _lock_result(step: _Step) -> Fields | Refusal:
+    if _is_disputable(step.record, step.now):
         return Refusal("not-due", f"figures may be disputed until {step.record.disputes_until:%Y-%m-%dT%H:%M:%SZ}")
     if step.signer is None:
         return Refusal("no-signer", "this gateway has no key to sign the result with")
     mark = digest(step.record)
-    signature = step.signer.sign(_statement(step.record, mark, step.now))
+    signature = step.signer.sign(_make_statement(step.record, mark, step.now))
     lock = Lock.trusted(at=step.now, digest=mark, signature=signature, key_id=step.signer.key_id)
     return {"lock": lock, "state": S.LOCKED}
 
@@ -106,10 +106,10 @@ def _lock(step: _Step) -> Fields | Refusal:
 _BODY = frozenset({ActorRole.BODY})
 Row = Transition[Appraisal, _Step, Fields, None]
 _ROWS: dict[tuple[str, str], Row] = {
-    (S.OPEN, K.PUBLISH): Row((S.PUBLISHED,), _publish, _BODY),
-    **{(state, K.DISPUTE): Row((S.DISPUTED,), _dispute) for state in (S.PUBLISHED, S.DISPUTED, S.DECIDED)},
-    (S.DISPUTED, K.DECIDE): Row((S.DISPUTED, S.DECIDED), _decide, _BODY),
-    **{(state, K.LOCK): Row((S.LOCKED,), _lock, _BODY) for state in (S.PUBLISHED, S.DECIDED)},
+    (S.OPEN, K.PUBLISH): Row((S.PUBLISHED,), _publish_figures, _BODY),
+    **{(state, K.DISPUTE): Row((S.DISPUTED,), _dispute_figure) for state in (S.PUBLISHED, S.DISPUTED, S.DECIDED)},
+    (S.DISPUTED, K.DECIDE): Row((S.DISPUTED, S.DECIDED), _rule_on_dispute, _BODY),
+    **{(state, K.LOCK): Row((S.LOCKED,), _lock_result, _BODY) for state in (S.PUBLISHED, S.DECIDED)},
 }
 TABLE = Table("appraisal", _ROWS)
 """No transition leads out of LOCKED. `open` applies to a year without an appraisal. A unit may dispute its published figures."""
@@ -142,15 +142,15 @@ def _open_year(move: AppraisalMove, now: datetime) -> RecordChange[Appraisal]:
     return RecordChange(made)
 
 
-def _disputable(appraisal: Appraisal, now: datetime) -> bool:
+def _is_disputable(appraisal: Appraisal, now: datetime) -> bool:
     return appraisal.disputes_until is not None and now < appraisal.disputes_until
 
 
-def _figure(results: tuple[UnitResult, ...], unit: str, figure: str) -> int | None:
+def _find_figure(results: tuple[UnitResult, ...], unit: str, figure: str) -> int | None:
     return next((result.figures.get(figure) for result in results if result.unit == unit), None)
 
 
-def _with(results: tuple[UnitResult, ...], dispute: Dispute, ruled: int) -> tuple[UnitResult, ...]:
+def _correct_figure(results: tuple[UnitResult, ...], dispute: Dispute, ruled: int) -> tuple[UnitResult, ...]:
     """Only the figure itself: what it is a part or the sum of is a dispute of its own."""
     return tuple(
         result.model_copy(update={"figures": {**result.figures, dispute.figure: ruled}})
@@ -167,13 +167,13 @@ def canonical(appraisal: Appraisal) -> bytes:
         "form": FORM,
         "year": appraisal.year,
         "body": appraisal.body,
-        "opened_at": _iso(appraisal.opened_at),
-        "published_at": _iso(appraisal.published_at),
-        "disputes_until": _iso(appraisal.disputes_until),
+        "opened_at": _format_time(appraisal.opened_at),
+        "published_at": _format_time(appraisal.published_at),
+        "disputes_until": _format_time(appraisal.disputes_until),
         "results": [{"unit": result.unit, "figures": result.figures} for result in appraisal.results],
-        "disputes": [_disputed(dispute) for dispute in appraisal.disputes],
+        "disputes": [_dump_dispute(dispute) for dispute in appraisal.disputes],
     }
-    return _json(content)
+    return _dump_json(content)
 
 
 def digest(appraisal: Appraisal) -> str:
@@ -187,15 +187,17 @@ def verified(appraisal: Appraisal, verifier: Verifier) -> bool:
         return False
     statement = verifier(lock.signature)
     mark = digest(appraisal)
-    return lock.digest == mark and statement == _statement(appraisal, mark, lock.at)
+    return lock.digest == mark and statement == _make_statement(appraisal, mark, lock.at)
 
 
-def _statement(appraisal: Appraisal, mark: str, at: datetime) -> bytes:
+def _make_statement(appraisal: Appraisal, mark: str, at: datetime) -> bytes:
     """What is signed: short, whatever the number of units."""
-    return _json({"form": FORM, "year": appraisal.year, "body": appraisal.body, "digest": mark, "locked_at": _iso(at)})
+    return _dump_json(
+        {"form": FORM, "year": appraisal.year, "body": appraisal.body, "digest": mark, "locked_at": _format_time(at)}
+    )
 
 
-def _disputed(dispute: Dispute) -> dict[str, Any]:
+def _dump_dispute(dispute: Dispute) -> dict[str, Any]:
     return {
         "dispute_id": dispute.dispute_id,
         "unit": dispute.unit,
@@ -204,17 +206,17 @@ def _disputed(dispute: Dispute) -> dict[str, Any]:
         "claimed_value": dispute.claimed_value,
         "ground": dispute.ground,
         "document_number": dispute.document_number,
-        "raised_at": _iso(dispute.raised_at),
+        "raised_at": _format_time(dispute.raised_at),
         "ruling": dispute.ruling,
         "ruled_value": dispute.ruled_value,
         "ruling_document_number": dispute.ruling_document_number,
-        "ruled_at": _iso(dispute.ruled_at),
+        "ruled_at": _format_time(dispute.ruled_at),
     }
 
 
-def _iso(at: datetime | None) -> str | None:
+def _format_time(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat()
 
 
-def _json(value: dict[str, Any]) -> bytes:
+def _dump_json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

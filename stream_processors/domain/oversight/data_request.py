@@ -30,13 +30,13 @@ def _hand_in(step: _Step) -> Fields | Refusal:
     }
 
 
-def _extend(step: _Step) -> Fields | Refusal:
+def _extend_deadline(step: _Step) -> Fields | Refusal:
     if step.move.due_at is None or step.move.due_at <= step.now:
         return Refusal("invalid-command", "a new deadline must be in the future")
     return {"due_at": step.move.due_at}
 
 
-def _find(step: _Step) -> Fields | Refusal:
+def _record_finding(step: _Step) -> Fields | Refusal:
     if step.move.finding is None:
         return Refusal("invalid-command", "a finding must be concealed, omitted or refused")
     if step.now < step.record.due_at and step.record.submitted_at is None:
@@ -44,11 +44,11 @@ def _find(step: _Step) -> Fields | Refusal:
     return {"state": S.FINDING_RECORDED, "finding": step.move.finding}
 
 
-def _clear(step: _Step) -> Fields | Refusal:
+def _clear_finding(step: _Step) -> Fields | Refusal:
     return {"state": S.SUBMITTED if step.record.submitted_at else S.REQUESTED, "finding": None}
 
 
-def _withdraw(step: _Step) -> Fields | Refusal:
+def _withdraw_request(step: _Step) -> Fields | Refusal:
     return {"state": S.WITHDRAWN}
 
 
@@ -56,15 +56,15 @@ _UNIT, _BODY = frozenset({ActorRole.UNIT}), frozenset({ActorRole.BODY})
 Row = Transition[DataRequest, _Step, Fields, None]
 _ROWS: dict[tuple[str, str], Row] = {
     (S.REQUESTED, K.SUBMIT): Row((S.SUBMITTED,), _hand_in, _UNIT),
-    (S.REQUESTED, K.EXTEND): Row((S.REQUESTED,), _extend, _BODY),
-    (S.REQUESTED, K.RECORD_FINDING): Row((S.FINDING_RECORDED,), _find, _BODY),
-    (S.REQUESTED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
+    (S.REQUESTED, K.EXTEND): Row((S.REQUESTED,), _extend_deadline, _BODY),
+    (S.REQUESTED, K.RECORD_FINDING): Row((S.FINDING_RECORDED,), _record_finding, _BODY),
+    (S.REQUESTED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw_request, _BODY),
     (S.SUBMITTED, K.SUBMIT): Row((S.SUBMITTED,), _hand_in, _UNIT),
-    (S.SUBMITTED, K.RECORD_FINDING): Row((S.FINDING_RECORDED,), _find, _BODY),
-    (S.SUBMITTED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
-    (S.FINDING_RECORDED, K.RECORD_FINDING): Row((S.FINDING_RECORDED,), _find, _BODY),
-    (S.FINDING_RECORDED, K.CLEAR_FINDING): Row((S.REQUESTED, S.SUBMITTED), _clear, _BODY),
-    (S.FINDING_RECORDED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
+    (S.SUBMITTED, K.RECORD_FINDING): Row((S.FINDING_RECORDED,), _record_finding, _BODY),
+    (S.SUBMITTED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw_request, _BODY),
+    (S.FINDING_RECORDED, K.RECORD_FINDING): Row((S.FINDING_RECORDED,), _record_finding, _BODY),
+    (S.FINDING_RECORDED, K.CLEAR_FINDING): Row((S.REQUESTED, S.SUBMITTED), _clear_finding, _BODY),
+    (S.FINDING_RECORDED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw_request, _BODY),
 }
 TABLE = Table("data request", _ROWS)
 """No transition leads out of WITHDRAWN. A second submission replaces the paper and keeps the time of the first."""

@@ -19,7 +19,7 @@ S, K = SupervisionState, SupervisionMoveKind
 _Step = RecordStep[SupervisionMove, Supervision]
 
 
-def _answer(step: _Step) -> Fields | Refusal:
+def _take_answer(step: _Step) -> Fields | Refusal:
     if step.move.document_number is None:
         return Refusal("invalid-command", "an answer requires the number of its letter in 'paper'")
     late = step.record.late or step.now > step.record.answer_by
@@ -32,34 +32,34 @@ def _fall_due(step: _Step) -> Fields | Refusal:
     return {"state": S.OVERDUE, "missed_deadlines": step.record.missed_deadlines + 1}
 
 
-def _later(step: _Step) -> Fields | Refusal:
+def _set_deadline(step: _Step) -> Fields | Refusal:
     if step.move.answer_by is None or step.move.answer_by <= step.now:
         return Refusal("invalid-command", "a new deadline must be in the future")
     returned = step.record.return_count + (step.move.kind is K.RETURN)
     return {"state": S.ISSUED, "answer_by": step.move.answer_by, "return_count": returned}
 
 
-def _accept(step: _Step) -> Fields | Refusal:
+def _accept_answer(step: _Step) -> Fields | Refusal:
     return {"state": S.LIFTED, "ended_at": step.now}
 
 
-def _withdraw(step: _Step) -> Fields | Refusal:
+def _withdraw_measure(step: _Step) -> Fields | Refusal:
     return {"state": S.WITHDRAWN, "ended_at": step.now}
 
 
 _UNIT, _BODY, _CLOCK = frozenset({ActorRole.UNIT}), frozenset({ActorRole.BODY}), frozenset({ActorRole.STAGE})
 Row = Transition[Supervision, _Step, Fields, None]
 _ROWS: dict[tuple[str, str], Row] = {
-    (S.ISSUED, K.ANSWER): Row((S.ANSWERED,), _answer, _UNIT),
+    (S.ISSUED, K.ANSWER): Row((S.ANSWERED,), _take_answer, _UNIT),
     (S.ISSUED, K.FALL_DUE): Row((S.OVERDUE,), _fall_due, _CLOCK),
-    (S.ISSUED, K.EXTEND): Row((S.ISSUED,), _later, _BODY),
-    (S.ISSUED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
-    (S.OVERDUE, K.ANSWER): Row((S.ANSWERED,), _answer, _UNIT),
-    (S.OVERDUE, K.EXTEND): Row((S.ISSUED,), _later, _BODY),
-    (S.OVERDUE, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
-    (S.ANSWERED, K.RETURN): Row((S.ISSUED,), _later, _BODY),
-    (S.ANSWERED, K.ACCEPT): Row((S.LIFTED,), _accept, _BODY),
-    (S.ANSWERED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw, _BODY),
+    (S.ISSUED, K.EXTEND): Row((S.ISSUED,), _set_deadline, _BODY),
+    (S.ISSUED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw_measure, _BODY),
+    (S.OVERDUE, K.ANSWER): Row((S.ANSWERED,), _take_answer, _UNIT),
+    (S.OVERDUE, K.EXTEND): Row((S.ISSUED,), _set_deadline, _BODY),
+    (S.OVERDUE, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw_measure, _BODY),
+    (S.ANSWERED, K.RETURN): Row((S.ISSUED,), _set_deadline, _BODY),
+    (S.ANSWERED, K.ACCEPT): Row((S.LIFTED,), _accept_answer, _BODY),
+    (S.ANSWERED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw_measure, _BODY),
 }
 TABLE = Table("supervision action", _ROWS)
 """No transition leads out of LIFTED and WITHDRAWN. Anybody may report the end of a deadline: the record has its time."""
@@ -68,12 +68,12 @@ TABLE = Table("supervision action", _ROWS)
 def decide(*, move: SupervisionMove, record: Supervision | None, now: datetime) -> RecordChange[Supervision]:
     """What becomes of the move."""
     if record is None:
-        return _issue(move, now)
+        return _issue_measure(move, now)
     parties = {ActorRole.UNIT: record.unit, ActorRole.BODY: record.body, ActorRole.STAGE: None}
     return apply_move(TABLE, RecordStep(move, record, now), parties)
 
 
-def _issue(move: SupervisionMove, now: datetime) -> RecordChange[Supervision]:
+def _issue_measure(move: SupervisionMove, now: datetime) -> RecordChange[Supervision]:
     if move.kind is not K.ISSUE:
         return refuse("not-found", f"there is no supervision action {move.supervision_id}")
     if move.unit is None or move.supervision_kind is None or move.reason is None or move.document_number is None:

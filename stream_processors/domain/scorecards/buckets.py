@@ -15,14 +15,14 @@ LONGEST_S = 400 * 86_400
 ERROR_PERCENT = 5
 
 
-def _bounds() -> tuple[int, ...]:
+def _make_bounds() -> tuple[int, ...]:
     bounds = [0]
     while bounds[-1] < LONGEST_S:
         bounds.append(min(LONGEST_S, max(bounds[-1] + 1, bounds[-1] * 11 // 10)))
     return tuple(bounds)
 
 
-BOUNDS = _bounds()
+BOUNDS = _make_bounds()
 """Upper bounds. A bucket counts values above the previous bound and up to its own."""
 
 

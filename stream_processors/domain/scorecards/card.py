@@ -49,14 +49,14 @@ def card(cells: Book, *, kind: CardKind, period: str, threshold: int = THRESHOLD
     all_of = sorted({*cells, *parties})
     drafts = {party: _Draft({}, []) for party in (*all_of, TOTAL)}
     for family in layout.families:
-        _family(family, {party: cells.get(party, {}) for party in all_of}, drafts, threshold)
+        _fill_family(family, {party: cells.get(party, {}) for party in all_of}, drafts, threshold)
     times: dict[str, dict[str, Percentiles]] = {party: {} for party in drafts}
     for time in layout.times:
         figures = frozenset(next(family.figures for family in layout.families if family.name == time.of))
         histograms = {party: counts(cells.get(party, {}), time.name) for party in all_of}
         shown = {party for party, draft in drafts.items() if figures.isdisjoint(draft.hidden)}
-        _times(time.name, histograms, times, shown, threshold)
-    rows = [_row(party, drafts[party], layout, times[party]) for party in drafts]
+        _fill_times(time.name, histograms, times, shown, threshold)
+    rows = [_make_row(party, drafts[party], layout, times[party]) for party in drafts]
     return Scorecard.trusted(
         kind=kind, period=period, threshold=threshold, error_percent=ERROR_PERCENT, rows=tuple(rows[:-1]), total=rows[-1]
     )
@@ -67,20 +67,20 @@ class _Draft(NamedTuple):
     hidden: list[str]
 
 
-def _family(family: FigureFamily, cells: Book, drafts: dict[str, _Draft], threshold: int) -> None:
+def _fill_family(family: FigureFamily, cells: Book, drafts: dict[str, _Draft], threshold: int) -> None:
     leaves = family.parts or (family.name,)
     table = {party: [max(0, figures.get(leaf, 0)) for leaf in leaves] for party, figures in cells.items()}
     money = {party: [max(0, figures.get(name, 0)) for name in family.money] for party, figures in cells.items()}
     suppressed = hidden(table, threshold)
     for party, parts in table.items():
         count_shown, shown = party not in suppressed.whole, party not in suppressed.parts
-        _put(drafts[party], family, parts, money[party], count_shown, shown)
+        _put_family(drafts[party], family, parts, money[party], count_shown, shown)
     totals = [sum(column) for column in zip(*table.values(), strict=True)] or [0] * len(leaves)
     sums = [sum(column) for column in zip(*money.values(), strict=True)] or [0] * len(family.money)
-    _put(drafts[TOTAL], family, totals, sums, suppressed.total_shown, suppressed.total_parts_shown)
+    _put_family(drafts[TOTAL], family, totals, sums, suppressed.total_shown, suppressed.total_parts_shown)
 
 
-def _put(draft: _Draft, family: FigureFamily, parts: list[int], money: list[int], count_shown: bool, shown: bool) -> None:
+def _put_family(draft: _Draft, family: FigureFamily, parts: list[int], money: list[int], count_shown: bool, shown: bool) -> None:
     values = [
         (family.name, sum(parts), count_shown),
         *((name, n, count_shown) for name, n in zip(family.money, money, strict=True)),
@@ -93,7 +93,7 @@ def _put(draft: _Draft, family: FigureFamily, parts: list[int], money: list[int]
             draft.hidden.append(name)
 
 
-def _times(
+def _fill_times(
     time: str, histograms: dict[str, list[int]], times: dict[str, dict[str, Percentiles]], shown: set[str], threshold: int
 ) -> None:
     together = [sum(column) for column in zip(*histograms.values(), strict=True)]
@@ -105,7 +105,7 @@ def _times(
         times[party][time] = Percentiles.trusted(p50_s=p50, p90_s=p90, p99_s=p99)
 
 
-def _row(party: str, draft: _Draft, layout: Layout, times: dict[str, Percentiles]) -> CardRow:
+def _make_row(party: str, draft: _Draft, layout: Layout, times: dict[str, Percentiles]) -> CardRow:
     permille = {}
     for ratio in layout.ratios:
         part, total = draft.counts.get(ratio.part), draft.counts.get(ratio.whole)

@@ -119,7 +119,7 @@ def counted(before: CaseLike | None, after: CaseLike, elsewhere: Sequence[Measur
     that another case handed over, which were counted there."""
     was = figures_of(before) if before is not None else Figures.trusted()
     if elsewhere:
-        handed = tuple(_copied(MeasureFigures, measure) for measure in elsewhere)
+        handed = tuple(_copy_fields(MeasureFigures, measure) for measure in elsewhere)
         was = was.model_copy(update={"measures": (*was.measures, *handed)})
     now = figures_of(after)
     return difference(was, now)
@@ -160,14 +160,14 @@ def _at_most(was: Any, now: Any) -> Any:
 def figures_of(case: CaseLike) -> Figures:
     """Everything of a case that counts."""
     return Figures.trusted(
-        case=_core(case),
-        deadlines=tuple(figures for clock in case.deadlines if (figures := _clock(clock, case)) is not None),
-        orders=tuple(_copied(OrderFigures, order) for order in case.orders),
-        measures=tuple(_copied(MeasureFigures, measure) for measure in case.measures),
+        case=_core_of(case),
+        deadlines=tuple(figures for clock in case.deadlines if (figures := _clock_figures(clock, case)) is not None),
+        orders=tuple(_copy_fields(OrderFigures, order) for order in case.orders),
+        measures=tuple(_copy_fields(MeasureFigures, measure) for measure in case.measures),
     )
 
 
-def _core(case: CaseLike) -> CaseCore:
+def _core_of(case: CaseLike) -> CaseCore:
     # A case that was opened again keeps its disposition to be read; it counts no more until the next one.
     disposed = case.status in (CaseStatus.DISPOSED, CaseStatus.CLOSED)
     return CaseCore.trusted(
@@ -180,7 +180,7 @@ def _core(case: CaseLike) -> CaseCore:
     )
 
 
-def _clock(clock: DeadlineLike, case: CaseLike) -> DeadlineFigures | None:
+def _clock_figures(clock: DeadlineLike, case: CaseLike) -> DeadlineFigures | None:
     if clock.name in UNIT_DUTIES:
         # A case that changes its unit takes running clocks along, unless the clock says whose it is.
         party = getattr(clock, "unit", None) or case.queue
@@ -208,5 +208,5 @@ def _missed_for_good(clock: DeadlineLike, case: CaseLike) -> bool:
     return clock.late is True or clock.name in UNIT_DUTIES or case.status == CaseStatus.MERGED
 
 
-def _copied(model: type[Any], source: object) -> Any:
+def _copy_fields(model: type[Any], source: object) -> Any:
     return model.trusted(**{name: getattr(source, name) for name in model.model_fields})

@@ -58,9 +58,9 @@ class Leaf(NamedTuple):
 def contributions(fact: AssessedSignal | CountedFigures | Carries) -> list[Add]:
     """Nothing twice: a cell stands once, and one whose sum does not change not at all."""
     if isinstance(fact, AssessedSignal):
-        return _adds(signal_leaves(fact))
+        return _sum_leaves(signal_leaves(fact))
     change = fact if isinstance(fact, CountedFigures) else fact.figure_changes
-    return _adds(change_leaves(change)) if change is not None else []
+    return _sum_leaves(change_leaves(change)) if change is not None else []
 
 
 def fold(cells: MutableMapping[FigureCell, int], adds: Iterable[Add]) -> None:
@@ -79,7 +79,7 @@ def periods(at: datetime) -> tuple[str, str, str]:
     return day, day[:7], day[:4]
 
 
-def _adds(leaves: Iterable[Leaf]) -> list[Add]:
+def _sum_leaves(leaves: Iterable[Leaf]) -> list[Add]:
     net: dict[FigureCell, int] = {}
     for kind, party, at, figure, n in leaves:
         for period in periods(at):
@@ -88,7 +88,7 @@ def _adds(leaves: Iterable[Leaf]) -> list[Add]:
     return [Add(cell, n) for cell, n in net.items() if n]
 
 
-def _time(kind: CardKind, party: str, at: datetime, time: str, took: timedelta, n: int = 1) -> Leaf:
+def _time_leaf(kind: CardKind, party: str, at: datetime, time: str, took: timedelta, n: int = 1) -> Leaf:
     return Leaf(kind, party, at, names(time)[bucket(int(took.total_seconds()))], n)
 
 
@@ -104,12 +104,12 @@ def signal_leaves(fact: AssessedSignal) -> Iterator[Leaf]:
     """Of a signal or a retraction, or of a view of one (state/record_views.py). A tip counts for nobody: the public is no
     institution (Art. 48)."""
     for withdrawn in fact.retracted_contributions:
-        yield from _undone(withdrawn, fact)
+        yield from _uncount_report(withdrawn, fact)
     party = fact.institution
     if party is None or party == PUBLIC or fact.trust == "low":
         return
     if fact.outcome is AssessOutcome.ASSESSED:
-        yield from _report(party, fact.kind, fact.accepted_at, fact.detected_at or fact.occurred_at, 1)
+        yield from _count_report(party, fact.kind, fact.accepted_at, fact.detected_at or fact.occurred_at, 1)
     elif (figure := _RECEIVED.get(fact.outcome)) is not None:
         yield Leaf(INSTITUTION, party, fact.accepted_at, figure)
 
@@ -117,33 +117,33 @@ def signal_leaves(fact: AssessedSignal) -> Iterator[Leaf]:
 _REPORTS = {kind: f"reports_{kind.value}" for kind in SignalKind}
 
 
-def _report(party: str, kind: SignalKind | None, at: datetime, noticed_at: datetime | None, n: int) -> Iterator[Leaf]:
+def _count_report(party: str, kind: SignalKind | None, at: datetime, noticed_at: datetime | None, n: int) -> Iterator[Leaf]:
     if kind is not None:
         yield Leaf(INSTITUTION, party, at, _REPORTS[kind], n)
     if noticed_at is not None:
-        yield _time(INSTITUTION, party, at, "time_report", at - noticed_at, n)
+        yield _time_leaf(INSTITUTION, party, at, "time_report", at - noticed_at, n)
 
 
-def _undone(withdrawn: Contribution, fact: AssessedSignal) -> Iterator[Leaf]:
+def _uncount_report(withdrawn: Contribution, fact: AssessedSignal) -> Iterator[Leaf]:
     """The report goes out of the period where it was counted, which it must name; without that the figure of then stays."""
     if withdrawn.trust == "low" or withdrawn.institution == PUBLIC:
         return
     if withdrawn.accepted_at is not None:
-        yield from _report(withdrawn.institution, withdrawn.kind, withdrawn.accepted_at, withdrawn.known_at, -1)
+        yield from _count_report(withdrawn.institution, withdrawn.kind, withdrawn.accepted_at, withdrawn.known_at, -1)
     if fact.below_version == FOREVER:
         yield Leaf(INSTITUTION, withdrawn.institution, withdrawn.accepted_at or fact.accepted_at, "reports_withdrawn")
 
 
 def change_leaves(change: CountedFigures) -> Iterator[Leaf]:
     """Of what a fact changed, or of a view of it: what was is taken away, what is now is added."""
-    for leaf in _leaves(change.before):
+    for leaf in _list_leaves(change.before):
         yield leaf._replace(n=-leaf.n)
-    yield from _leaves(change.after)
+    yield from _list_leaves(change.after)
 
 
-def _leaves(figures: Figures) -> Iterator[Leaf]:
+def _list_leaves(figures: Figures) -> Iterator[Leaf]:
     if figures.case is not None:
-        yield from _core(figures.case)
+        yield from _count_core(figures.case)
     for name, leaves in _PARTS:
         for part in getattr(figures, name):
             yield from leaves(part)
@@ -152,19 +152,19 @@ def _leaves(figures: Figures) -> Iterator[Leaf]:
 _FINDINGS = ("confirmed", "false_positive", "insufficient")
 
 
-def _core(core: CaseCore) -> Iterator[Leaf]:
+def _count_core(core: CaseCore) -> Iterator[Leaf]:
     yield Leaf(UNIT, core.unit, core.opened_at, "cases_emptied" if core.emptied else "cases")
     if core.disposed_at is None:
         return
     how = core.disposition or ""
     yield Leaf(UNIT, core.unit, core.disposed_at, f"cases_{how}" if how in (*_FINDINGS, "transferred") else "cases_otherwise")
-    yield _time(UNIT, core.unit, core.disposed_at, "time_dispose", core.disposed_at - core.opened_at)
+    yield _time_leaf(UNIT, core.unit, core.disposed_at, "time_dispose", core.disposed_at - core.opened_at)
     # What was passed on is no finding about a report yet: the next unit's disposal is.
     for institution in core.institutions if how in _FINDINGS else ():
         yield Leaf(INSTITUTION, institution, core.disposed_at, how)
 
 
-def _clock(clock: DeadlineFigures) -> Iterator[Leaf]:
+def _count_clock(clock: DeadlineFigures) -> Iterator[Leaf]:
     kind = UNIT if clock.name in UNIT_DUTIES else INSTITUTION
     duty = UNIT_DUTIES.get(clock.name) or INSTITUTION_DUTIES[clock.name]
     if clock.state == "fired":
@@ -173,7 +173,7 @@ def _clock(clock: DeadlineFigures) -> Iterator[Leaf]:
         late = clock.stopped_at > clock.due_at if clock.late is None else clock.late
         yield Leaf(kind, clock.party, clock.due_at, f"{duty}_late" if late else f"{duty}_in_time")
         if duty in _TIMED:
-            yield _time(kind, clock.party, clock.due_at, f"time_{duty}", clock.stopped_at - clock.started_at)
+            yield _time_leaf(kind, clock.party, clock.due_at, f"time_{duty}", clock.stopped_at - clock.started_at)
 
 
 _TIMED = frozenset({"acknowledge", "warn", "block"})
@@ -184,9 +184,9 @@ _REFUSED = {"refused": "refused", "failed": "failed"}
 _UNSENT = ("awaiting_approval", "withdrawn")
 
 
-def _order(order: OrderFigures) -> Iterator[Leaf]:
+def _count_order(order: OrderFigures) -> Iterator[Leaf]:
     """A letter to a unit is the unit's; what an institution was sent, letters too, is among its orders."""
-    outcome = _outcome(order)
+    outcome = _outcome_of(order)
     at = order.issued_at
     if outcome is None or at is None:
         return
@@ -197,16 +197,16 @@ def _order(order: OrderFigures) -> Iterator[Leaf]:
     yield Leaf(INSTITUTION, order.recipient, at, f"orders_{outcome}")
     if order.executed_at is None:
         return
-    yield _time(INSTITUTION, order.recipient, at, "time_order", order.executed_at - at)
+    yield _time_leaf(INSTITUTION, order.recipient, at, "time_order", order.executed_at - at)
     if (figures := _MONEY.get(order.kind)) is None:
         return
     if order.kind in PAYS_BACK:
-        yield from _money(order.recipient, at, *figures, order.paid_minor, order.currency)
+        yield from _count_money(order.recipient, at, *figures, order.paid_minor, order.currency)
     elif order.held_minor:  # what was carried out after its end held nothing
-        yield from _money(order.recipient, at, *figures, order.held_minor, order.currency)
+        yield from _count_money(order.recipient, at, *figures, order.held_minor, order.currency)
 
 
-def _outcome(order: OrderFigures) -> str | None:
+def _outcome_of(order: OrderFigures) -> str | None:
     """None: nobody was told, or it was lifted before its time; neither says anything of the recipient."""
     if order.state in _UNSENT:
         return None
@@ -223,29 +223,29 @@ MOST_MINOR = 10**13
 """100 billion yuan. A larger item is a mistake in somebody's units, and a few thousand of them would overflow a sum."""
 
 
-def _money(party: str, at: datetime, count: str, money: str, minor: int | None, currency: str | None) -> Iterator[Leaf]:
+def _count_money(party: str, at: datetime, count: str, money: str, minor: int | None, currency: str | None) -> Iterator[Leaf]:
     """Sums are of yuan; what was in another currency is in the count."""
     yield Leaf(INSTITUTION, party, at, count)
     if minor and currency == CNY:
         yield Leaf(INSTITUTION, party, at, money, min(minor, MOST_MINOR))
 
 
-def _measure(measure: MeasureFigures) -> Iterator[Leaf]:
+def _count_measure(measure: MeasureFigures) -> Iterator[Leaf]:
     if measure.kind == "warned":
         yield Leaf(INSTITUTION, measure.institution, measure.recorded_at, "warnings")
     elif measure.kind == "blocked":
-        yield from _money(
+        yield from _count_money(
             measure.institution, measure.recorded_at, "blocks", "blocked_minor", measure.amount_minor, measure.currency
         )
 
 
-def _campaign(campaign: CampaignFigures) -> Iterator[Leaf]:
+def _count_campaign(campaign: CampaignFigures) -> Iterator[Leaf]:
     if not campaign.withdrawn:
         yield Leaf(INSTITUTION, campaign.institution, campaign.held_at, "campaigns")
         yield Leaf(INSTITUTION, campaign.institution, campaign.held_at, "campaign_reached", campaign.people_reached)
 
 
-def _data(data: DataFigures) -> Iterator[Leaf]:
+def _count_data(data: DataFigures) -> Iterator[Leaf]:
     if not data.withdrawn:
         handed_in = data.submitted_at
         how = "open" if handed_in is None else "late" if handed_in > data.due_at else "in_time"
@@ -253,9 +253,9 @@ def _data(data: DataFigures) -> Iterator[Leaf]:
 
 
 _PARTS: tuple[tuple[str, Callable[[Any], Iterator[Leaf]]], ...] = (
-    ("deadlines", _clock),
-    ("orders", _order),
-    ("measures", _measure),
-    ("campaigns", _campaign),
-    ("data", _data),
+    ("deadlines", _count_clock),
+    ("orders", _count_order),
+    ("measures", _count_measure),
+    ("campaigns", _count_campaign),
+    ("data", _count_data),
 )

@@ -26,10 +26,10 @@ def columns(kind: CardKind) -> list[str]:
     layout = LAYOUTS[kind]
     figures = [figure for family in layout.families for figure in family.figures]
     ratios = [f"{ratio.name}_permille" for ratio in layout.ratios]
-    return ["kind", "period", "party", "name", *figures, *ratios, *(f"{name}_s" for name in _times(kind))]
+    return ["kind", "period", "party", "name", *figures, *ratios, *(f"{name}_s" for name in _list_times(kind))]
 
 
-def _times(kind: CardKind) -> list[str]:
+def _list_times(kind: CardKind) -> list[str]:
     return [f"{time.name}_{percent}" for time in LAYOUTS[kind].times for percent in PERCENTILES]
 
 
@@ -41,7 +41,7 @@ def to_csv(card: Scorecard, names: Mapping[str, str] | None = None, *, bom: bool
     writer.writerow(columns(card.kind))
     for row in (*card.rows, card.total) if total else card.rows:
         texts = (card.kind.value, card.period, row.party, (names or {}).get(row.party, ""))
-        writer.writerow([*map(safe, texts), *_cells(card.kind, row)])
+        writer.writerow([*map(safe, texts), *_list_cells(card.kind, row)])
     return out.getvalue().encode("utf-8-sig" if bom else "utf-8")
 
 
@@ -56,14 +56,14 @@ def safe(text: str) -> str:
     gives back what was there."""
     # A zero byte ends the text for some readers; no name has one.
     text = text.replace("\0", "\ufffd")
-    return f"'{text}" if text.startswith("'") or _formula(text) else text
+    return f"'{text}" if text.startswith("'") or _is_formula(text) else text
 
 
 def plain(text: str) -> str:
     return text[1:] if text.startswith("'") else text
 
 
-def _formula(text: str) -> bool:
+def _is_formula(text: str) -> bool:
     """Full-width forms and what stands behind blanks and invisible characters count, too: some programs drop those first."""
     if text[:1] in FORMULA:
         return True
@@ -71,7 +71,7 @@ def _formula(text: str) -> bool:
     return not FORMULA.isdisjoint({first, *unicodedata.normalize("NFKC", first)[:1]})
 
 
-def _cells(kind: CardKind, row: CardRow) -> Iterator[str]:
+def _list_cells(kind: CardKind, row: CardRow) -> Iterator[str]:
     layout = LAYOUTS[kind]
     hidden = set(row.suppressed)
     of = {family.name: family.figures for family in layout.families}
@@ -80,13 +80,13 @@ def _cells(kind: CardKind, row: CardRow) -> Iterator[str]:
             yield SUPPRESSED if figure in hidden else str(row.counts[figure])
     for ratio in layout.ratios:
         unseen = ratio.part in hidden or ratio.whole in hidden
-        yield SUPPRESSED if unseen else _text(row.permille.get(ratio.name))
+        yield SUPPRESSED if unseen else _format_count(row.permille.get(ratio.name))
     for time in layout.times:
         for percent in PERCENTILES:
-            yield SUPPRESSED if not hidden.isdisjoint(of[time.of]) else _text(value(row, f"{time.name}.{percent}"))
+            yield SUPPRESSED if not hidden.isdisjoint(of[time.of]) else _format_count(value(row, f"{time.name}.{percent}"))
 
 
-def _text(n: int | None) -> str:
+def _format_count(n: int | None) -> str:
     return "" if n is None else str(n)
 
 

@@ -42,14 +42,14 @@ def _hide_counts(sums: Mapping[str, int], order: Sequence[str], threshold: int) 
     if not n:
         return frozenset(), True
     small = n
-    while n < len(order) and not _wide(sums, order[:n], threshold):
+    while n < len(order) and not _is_wide(sums, order[:n], threshold):
         n += 1
-    if not _wide(sums, order[:n], threshold):
+    if not _is_wide(sums, order[:n], threshold):
         return frozenset(order[:small]), False
     return frozenset(order[:n]), True
 
 
-def _wide(sums: Mapping[str, int], chosen: Sequence[str], threshold: int) -> bool:
+def _is_wide(sums: Mapping[str, int], chosen: Sequence[str], threshold: int) -> bool:
     spare = sum(sums[party] for party in chosen) - len(chosen)
     return len(chosen) > 1 and spare >= threshold - 1
 
@@ -66,20 +66,20 @@ def _hide_parts(
     if not must:
         return must, True
     others = [party for party in order if party not in must]
-    if not _safe(table, sums, must.union(others), hidden_counts, threshold):
+    if not _is_safe(table, sums, must.union(others), hidden_counts, threshold):
         return must, False
     # More hidden rows only widen the bounds, so the fewest are found by halving.
     low, high = 0, len(others)
     while low < high:
         half = (low + high) // 2
-        if _safe(table, sums, must.union(others[:half]), hidden_counts, threshold):
+        if _is_safe(table, sums, must.union(others[:half]), hidden_counts, threshold):
             high = half
         else:
             low = half + 1
     return must.union(others[:low]), True
 
 
-def _safe(table: Table, sums: Mapping[str, int], rows: frozenset[str], hidden_counts: frozenset[str], threshold: int) -> bool:
+def _is_safe(table: Table, sums: Mapping[str, int], rows: frozenset[str], hidden_counts: frozenset[str], threshold: int) -> bool:
     """Whether each small part of these rows may have `threshold` values. A row whose count is hidden may be as large as all those
     together leave it, and as small as 1."""
     columns = [sum(column) for column in zip(*(table[party] for party in rows), strict=True)]

@@ -96,7 +96,7 @@ def victims(signal: Traced) -> Iterator[VictimMark]:
     }
     if not hit:
         return
-    kind, event = _kind(signal), signal.event
+    kind, event = _kind_of(signal), signal.event
     at_ms = instant_ms(event.at if event is not None else _require_value(signal.occurred_at))
     for token in hit:
         yield VictimMark(match_name(token, signal.kind), kind, at_ms, kind + _require_value(signal.content_id))
@@ -119,11 +119,11 @@ def flows(signal: Traced) -> Iterator[Flow]:
             continue
         way, end = ("o", event.payee) if subject.event_role == "payer" else ("i", event.payer)
         other = end_of(end or "")
-        member = f"{way}{other}{who}{_narrow(_require_value(signal.content_id))}{event.amount_minor}{currency}"
+        member = f"{way}{other}{who}{_narrow_name(_require_value(signal.content_id))}{event.amount_minor}{currency}"
         yield Flow(match_name(subject.token, signal.kind), way, other, who, at_ms, event.amount_minor, currency, member)
 
 
-def _kind(signal: Traced) -> str:
+def _kind_of(signal: Traced) -> str:
     event = signal.event
     if event is not None and event.type in ("call", "message"):
         return CONTACT
@@ -131,14 +131,14 @@ def _kind(signal: Traced) -> str:
     return PAYMENT if paying else OTHER
 
 
-def _narrow(text: str) -> str:
+def _narrow_name(text: str) -> str:
     """66 bits of a keyed name: more than enough within one subject's set."""
     return f"{text[:11]:_<11}"
 
 
 def end_of(token: str) -> str:
     """The end of a transfer as a flow's `other` names it."""
-    return _narrow(token.rpartition(".")[2])
+    return _narrow_name(token.rpartition(".")[2])
 
 
 def _require_value(value: T | None) -> T:

@@ -34,7 +34,7 @@ def twin_id(case: Case) -> str:
     return case_id(opened_in, match_name(case.primary_subject.token, None if case.leads_only else SignalKind.ORGANIZED_CRIME))
 
 
-def _concerns(rule: RouteRule, region: str, kinds: Set[str]) -> bool:
+def _is_concerned(rule: RouteRule, region: str, kinds: Set[str]) -> bool:
     return (not rule.indicator_kinds or not kinds.isdisjoint(rule.indicator_kinds)) and (
         not rule.regions or region in rule.regions
     )
@@ -56,6 +56,6 @@ def routes(
         queue = queue_of(rule, signal.region, policy)
         threshold = policy.case_threshold if rule.from_score is None else rule.from_score
         reached = rule.always or points >= threshold or trust.opens(signal, rule, policy)
-        if queue not in by_queue and (queue in queues or (reached and _concerns(rule, signal.region, kinds))):
+        if queue not in by_queue and (queue in queues or (reached and _is_concerned(rule, signal.region, kinds))):
             by_queue[queue] = Route.trusted(queue=queue, case_id=case_id(queue, key))
     return tuple(by_queue.values())

@@ -155,7 +155,7 @@ def test_a_time_too_short_to_warn_of_has_no_warning() -> None:
 
 
 def test_a_clock_that_the_policy_does_not_name_is_not_started() -> None:
-    found = domain.start((), name="tea", rules=RULES, calendar=CALENDAR, now=T0)
+    found = domain.start((), domain.DeadlineRequest("tea"), rules=RULES, calendar=CALENDAR, now=T0)
     assert (found.clocks, found.clock, found.refusal) == ((), None, None)
 
 
@@ -197,7 +197,7 @@ def test_a_case_has_room_for_a_bounded_number_of_clocks_and_the_count_of_runs_go
     assert domain.outstanding(clocks, "warn") is not None
     full = clocks
     for n in range(domain.MAX_CLOCKS + 1):
-        found = domain.start(full, name="block", about=f"order-{n}", rules=RULES, calendar=CALENDAR, now=T0)
+        found = domain.start(full, domain.DeadlineRequest("block", f"order-{n}"), rules=RULES, calendar=CALENDAR, now=T0)
         full = found.clocks
     assert found.refusal is not None and found.refusal.problem == "too-many-deadlines"
     assert len(full) == domain.MAX_CLOCKS and all(one.next_at for one in full)
