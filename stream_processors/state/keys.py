@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 16
-FOLDS = 21
+FOLDS = 22
 """The version of the projections. Raise it when a projection or a key changes; an older state is then rebuilt."""
 RESTORING = "restoring "
 """Prefix of the stamp during a restore. Meanwhile views give no answers, and the calls of other workers fail."""

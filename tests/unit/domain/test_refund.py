@@ -152,7 +152,7 @@ def test_a_step_of_a_newer_writer_is_told_by_its_name_and_figures() -> None:
     newer = shared(0).model_copy(update={"steps": (Step(name="new", basis=BASIS, figures={"n": 3, "x_minor": 150}),)})
     assert told(newer)[0].zh == told(newer)[0].en == "new: n 3, x_minor 1.50 CNY"
     newer = newer.model_copy(update={"steps": (Step(name="undistributed", basis=BASIS, figures={}),)})
-    assert told(newer)[0].en.startswith("left:")
+    assert told(newer)[0].en.startswith("undistributed:")
 
 
 def test_minor_units_have_the_digits_of_their_currency() -> None:

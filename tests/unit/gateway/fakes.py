@@ -526,7 +526,7 @@ def _marked(delivery: Delivery, one: DeliveryMark) -> Delivery:
 
 
 def _still_parked(delivery: Delivery, at: datetime) -> bool:
-    return delivery.acknowledged is None and (delivery.replayed is None or delivery.replayed.at <= at)
+    return delivery.acknowledged is None and (delivery.redelivered is None or delivery.redelivered.at <= at)
 
 
 def signal(reference: str | None = "ref-1", **changes: Any) -> dict[str, Any]:

@@ -100,9 +100,9 @@ async def test_data_are_asked_for_handed_in_and_found_wanting(body, unit, strang
     where = f"/v1/data-requests/{asked['request_id']}"
     assert (await stranger.post(f"{where}/submit", json={"document_number": "B-1"})).status_code == 404
     assert (await unit.post(f"{where}/submit", json={"document_number": "B-1"})).json()["state"] == "submitted"
-    found = (await body.post(f"{where}/find", json={"finding": "concealed"})).json()
-    assert (found["state"], found["finding"]) == ("found", "concealed")
-    assert (await body.post(f"{where}/clear")).json()["state"] == "submitted"
+    found = (await body.post(f"{where}/record-finding", json={"finding": "concealed"})).json()
+    assert (found["state"], found["finding"]) == ("finding_recorded", "concealed")
+    assert (await body.post(f"{where}/clear-finding")).json()["state"] == "submitted"
     listed = (await unit.get("/v1/data-requests", params={"state": "submitted"})).json()["data_requests"]
     assert [one["request_id"] for one in listed] == [asked["request_id"]]
     assert (await unit.get("/v1/data-requests", params={"unit": OTHER})).json() == {"data_requests": []}
