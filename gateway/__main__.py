@@ -8,6 +8,7 @@ import sys
 
 import uvicorn
 
+from gateway.app import create_app
 from gateway.security.jwks import UnsafeKeys
 from gateway.server.connection_limits import Server, limited
 from gateway.server.fd_limit import room
@@ -19,7 +20,7 @@ def main() -> None:
     settings = GatewaySettings()
     gc.disable()  # what is built here stays: to look through it again and again is a tenth of the start
     try:
-        from gateway.asgi import app
+        app = create_app(settings)
     except UnsafeKeys as error:
         logging.getLogger("liandong.gateway").error("gateway did not start: %s", error)
         sys.exit(2)

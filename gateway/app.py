@@ -97,7 +97,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
         rates=RedisRates(pipelining),
         source=lambda: KafkaSource(common, redis, lambda: log.generations),
         news=lambda: RedisNews(redis),
-        caught_up=CaughtUp(log, redis, wait_s=settings.outcome_wait_s, retry_after_s=settings.retry_after_s),
+        caught_up=CaughtUp(log, redis, wait_s=settings.outcome_wait_s),
     )
 
     @contextlib.asynccontextmanager

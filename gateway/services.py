@@ -6,43 +6,46 @@ Invariant: a sender's fault is 4xx, a neighbour's 503, and only our own 500. No 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from gateway.adapters.idempotency import Idempotency, StateUnavailable
-from gateway.adapters.kafka import RequestLog
-from gateway.adapters.stage_lag import Lag, nothing_is_lost
-from gateway.cases.responses import QueueOut, case_out
-from gateway.commands.case_commands import Desk
-from gateway.commands.oversight_commands import Bureau
-from gateway.inbox.service import InboxDesk
-from gateway.inbox.waiters import Bell, MakeNews, NoNews
+from gateway.adapters.kafka import LogUnavailable, RequestLog
+from gateway.adapters.stage_lag import Lag, NotCaughtUp, WaitUntilCaughtUp, nothing_is_lost
+from gateway.commands.admission import RetractionAdmission, SignalAdmission
+from gateway.commands.case_commands import CaseCommands
+from gateway.commands.oversight_commands import OversightCommands
+from gateway.commands.submit import Submitter
+from gateway.http.call import Service
+from gateway.http.caller import Caller
+from gateway.http.problems import Problem, count_problem, later, unwound
+from gateway.inbox.service import InboxService
+from gateway.inbox.waiters import InboxNotifier, MakeNews, NoNews
 from gateway.live.hub import Hub
 from gateway.live.source import MakeSource, no_source
-from gateway.metrics import count_problem
 from gateway.ops.exporter import Exporter
-from gateway.problems import Problem, later, unwound
-from gateway.queues.responses import by_queue
+from gateway.ops.readiness import Readiness
+from gateway.rendering.cases import case_out
+from gateway.rendering.queues import QueueOut, by_queue
 from gateway.scorecards.service import Cards
 from gateway.security.auth import Authenticator
 from gateway.security.jwks import KeySource
 from gateway.security.rate_limits import Rates
 from gateway.security.scrape_token import ScrapeToken
 from gateway.settings import GatewaySettings
-from gateway.signals.admission import Acceptor
 from gateway.signals.batch_turns import Turns
 from gateway.signals.parsing import Intake
-from gateway.tips.service import Tips
-from gateway.webhooks.service import HookDesk
+from gateway.tips.service import TipService
+from gateway.webhooks.service import WebhookService
 from schemas.cases.case import Case
 from schemas.policy import Policy
 from schemas.security import AesGcmSealer, Keyring, PlaceCipher, Sealer, Tokenizer
-from schemas.topics import RETRACTIONS
 from stream_processors.views.api import Views
 from stream_processors.views.reading import Rebuilding
 from stream_processors.webhooks.http_client import Resolve, SystemResolver
@@ -68,7 +71,7 @@ class Services:
     source: MakeSource = no_source
     news: MakeNews = NoNews
     resolve: Resolve = field(default_factory=SystemResolver)
-    caught_up: Callable[[], Awaitable[None]] = nothing_is_lost
+    caught_up: WaitUntilCaughtUp = nothing_is_lost
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -81,56 +84,57 @@ class Services:
             placeholders=lambda: self.policy.placeholders,
             hubs=lambda: self.policy.hubs,
         )
-        self.bureau = Bureau(
-            self.log,
-            self.memory,
-            self.views,
-            self.tokenizer,
-            wait_s=settings.outcome_wait_s,
-            retry_after_s=settings.retry_after_s,
-        )
+        submitter = Submitter(self.log, settings.outcome_wait_s, settings.retry_after_s)
+        self.case_commands = CaseCommands(submitter, self.memory, self.views, self.tokenizer, self.caught_up)
+        self.oversight_commands = OversightCommands(submitter, self.memory, self.views, self.tokenizer)
         self.cards = Cards(
             self.views,
             threshold=settings.scorecards_threshold,
             period=settings.scorecards_period,
             kept_s=settings.scorecards_kept_s,
         )
+        self.readiness = Readiness(self.log, self.memory, self.views)
         self.exporter = Exporter(self.views, settings.metrics_labels_limit, self.cards, settings.scorecards_metrics_parties)
-        self.acceptor = Acceptor(self.log, self.memory, self.lag, settings, self.places)
+        self.admission = SignalAdmission(self.log, self.memory, self.lag, settings, self.places)
+        self.retraction_admission = RetractionAdmission(self.log, self.memory, self.lag, settings, self.places)
         self.turns = Turns()
-        self.withdrawer = Acceptor(self.log, self.memory, self.lag, settings, self.places, RETRACTIONS)
-        self.tips = Tips(
+        self.tips = TipService(
             settings,
             self.policy,
-            acceptor=self.acceptor,
+            admission=self.admission,
             memory=self.memory,
             views=self.views,
             rates=self.rates,
             tokenizer=self.tokenizer,
             sealer=self.sealer,
         )
-        self.bell = Bell(settings, self.news)
-        self.inboxes = InboxDesk(self.log, self.views, self.tokenizer, self.bell, retry_after_s=settings.retry_after_s)
-        self.hooks = HookDesk(
-            self.log,
+        self.inbox_notifier = InboxNotifier(settings, self.news)
+        self.inbox = InboxService(submitter, self.views, self.tokenizer, self.inbox_notifier, self.rates)
+        self.webhooks = WebhookService(
+            submitter,
             self.views,
             self.sealer,
             self.rates,
             load_hooks(settings.webhooks_file),
             self.resolve,
-            wait_s=settings.outcome_wait_s,
-            retry_after_s=settings.retry_after_s,
             changes_an_hour=settings.webhook_changes_an_hour,
         )
-        self.live = Hub(settings, self.source, self._count, self._render)
-        self.desk = Desk(
-            self.log,
-            self.memory,
-            self.views,
-            self.tokenizer,
-            wait_s=settings.outcome_wait_s,
-            retry_after_s=settings.retry_after_s,
-        )
+        self.live = Hub(settings, self.source, self._count, self._render, self.tokenizer)
+        self._names = {type(service): name for name, service in vars(self).items()}
+
+    def find_service(self, kind: type[Service]) -> Service:
+        """The one service of exactly this class."""
+        service = getattr(self, self._names[kind])
+        assert isinstance(service, kind)
+        return service
+
+    async def authenticate(self, header: str | None) -> Caller:
+        """The caller of an Authorization header, or Problem 401."""
+        return await self.auth.caller(header)
+
+    def is_scraper(self, header: str | None) -> bool:
+        """Whether the header holds the scrape token."""
+        return self.scrape_token.matches(header)
 
     def take_policy(self, policy: Policy) -> None:
         """Uses another policy from the next request on."""
@@ -139,11 +143,11 @@ class Services:
     def drain(self) -> None:
         """Ends the open streams."""
         self.live.drain()
-        self.bell.drain()
+        self.inbox_notifier.drain()
 
     async def close(self) -> None:
         await self.live.close()
-        await self.bell.close()
+        await self.inbox_notifier.close()
 
     async def _count(self, mine: Callable[[str], bool]) -> list[QueueOut]:
         return by_queue(await self.views.standings(), mine)
@@ -166,31 +170,28 @@ def _problem_of(error: Exception, retry_after_s: int) -> Problem:
         return Problem(slug, detail, headers=error.headers)
     if isinstance(error, Rebuilding):
         return later("views-rebuilding", "the views are being rebuilt from the log", retry_after_s)
+    if isinstance(error, NotCaughtUp):
+        return later("views-rebuilding", str(error), retry_after_s)
+    if isinstance(error, LogUnavailable):
+        return later("log-unavailable", "the broker does not answer", retry_after_s)
     if isinstance(error, (StateUnavailable, RedisError)):
         return later("state-unavailable", "the state store does not respond", retry_after_s)
+    if isinstance(error, UnicodeEncodeError):  # of a text that a body brought: nothing else here is encoded
+        return Problem("invalid-request", "a text contains an unpaired surrogate and is not valid UTF-8", errors=[])
     if isinstance(error, ClientDisconnect):
         return Problem("invalid-request", "the request ended before its body was complete", errors=[])
     logger.error("unexpected", exc_info=error)
     return Problem("internal", "send the same request with the same reference again; nothing counts twice")
 
 
-def services(
-    settings: GatewaySettings,
-    *,
-    keyring: Keyring,
-    log: RequestLog,
-    memory: Idempotency,
-    views: Views,
-    lag: Lag,
-    rates: Rates,
-    source: MakeSource = no_source,
-    news: MakeNews = NoNews,
-    resolve: Resolve | None = None,
-    caught_up: Callable[[], Awaitable[None]] = nothing_is_lost,
-) -> Services:
-    """Returns the services over any ports."""
+def services(settings: GatewaySettings, *, keyring: Keyring, **ports: Any) -> Services:
+    """Returns the services over any ports, which are named as in Services."""
     keys = KeySource(settings.jwks_source, refresh_s=settings.jwks_refresh_s, unknown_key_s=settings.jwks_unknown_key_s)
-    auth, places = Authenticator(settings, keys), PlaceCipher(keyring)
-    tokenizer, sealer = Tokenizer(keyring), AesGcmSealer(keyring)
-    names = resolve or SystemResolver()
-    return Services(settings, auth, log, memory, views, lag, tokenizer, sealer, places, rates, source, news, names, caught_up)
+    return Services(
+        settings=settings,
+        auth=Authenticator(settings, keys),
+        tokenizer=Tokenizer(keyring),
+        sealer=AesGcmSealer(keyring),
+        places=PlaceCipher(keyring),
+        **ports,
+    )

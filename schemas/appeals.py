@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.common import AtMost, Instant, Name, PartyId, Sealed, Stored, Strict
+from schemas.common import AtMost, Instant, Name, PartyId, Revision, Sealed, Stored, Strict
 
 MOST_EXECUTORS = 200
 APPLIED_KEPT = 64
@@ -104,24 +104,24 @@ class AppealIn(Strict):
 
     text: str = Field(min_length=1, max_length=700)
     orders: Annotated[tuple[Name, ...], AtMost(64)] = ()
-    revision: int | None = Field(default=None, ge=1, le=2**53)
+    revision: Revision | None = None
 
 
 class NoticeIn(Strict):
     """The body of the written notice: its text for the person, which is sealed before it leaves the gateway."""
 
     text: str = Field(min_length=1, max_length=700)
-    revision: int | None = Field(default=None, ge=1, le=2**53)
+    revision: Revision | None = None
 
 
 class DecisionIn(Strict):
     """The body of a decision on an appeal: its reasons in writing."""
 
     reasons: str = Field(min_length=1, max_length=700)
-    revision: int | None = Field(default=None, ge=1, le=2**53)
+    revision: Revision | None = None
 
 
 class MoveIn(Strict):
     """The body of an action without further members. `revision`: the revision of the case that the officer saw."""
 
-    revision: int | None = Field(default=None, ge=1, le=2**53)
+    revision: Revision | None = None

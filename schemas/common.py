@@ -40,6 +40,10 @@ def _make_exact(part: object) -> None:
             _make_exact(inner)
 
 
+Revision = Annotated[int, Field(ge=1, le=2**53)]
+"""The number of a record's version, which a request may name so that it changes no other."""
+
+
 class Exact(BaseModel):
     """Base of every request body. Numbers are exact: `true`, `"1"` and `1.0` are not integers."""
 

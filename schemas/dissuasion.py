@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.common import AmountMinor, AtMost, Currency, CurrencyIn, EventTime, Instant, Name, PartyId, Stored, Strict
+from schemas.common import AmountMinor, AtMost, Currency, CurrencyIn, EventTime, Instant, Name, PartyId, Revision, Stored, Strict
 from schemas.measures import Channel
 from schemas.orders.order import SealedLine, SealedText
 from schemas.signals.subjects import Named, Subject
@@ -164,7 +164,7 @@ class DissuasionIn(Strict):
 
     person: Named
     reachable_by: Annotated[tuple[ReachIn, ...], Field(min_length=1), AtMost(MOST_REACH)]
-    revision: int | None = Field(default=None, ge=1, le=2**53)
+    revision: Revision | None = None
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -183,4 +183,4 @@ class CancelIn(Strict):
     """The body that cancels a dissuasion."""
 
     outcome: Literal["paid", "not_reached", "insisted", "not_at_risk"] = "not_at_risk"
-    revision: int | None = Field(default=None, ge=1, le=2**53)
+    revision: Revision | None = None

@@ -15,7 +15,7 @@ from deploy.contracts.typed import signal_module
 from deploy.local.paths import project_root
 from gateway.app import ENDPOINTS
 from gateway.http.openapi import document
-from gateway.problems import render
+from gateway.http.problem_table import render
 
 FOLDER = Path("docs/contracts")
 OPENAPI, ASYNCAPI = FOLDER / "openapi.json", FOLDER / "asyncapi.json"

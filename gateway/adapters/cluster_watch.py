@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from gateway.metrics import METRICS
 from schemas.topics import SUBMITTED, Topic, least_in_sync
 from stream_processors.runtime.cluster_view import View, has_quorum, look
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 from stream_processors.runtime.topic_check import Fault, TopicState, find_faults
 
 LOOK_EVERY_S = 1.0

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from gateway.metrics import METRICS
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 from stream_processors.runtime.topic_check import WrongTopics
 
 logger = logging.getLogger("liandong.gateway")

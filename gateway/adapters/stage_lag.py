@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,11 +18,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.adapters.kafka import LogUnavailable, RequestLog
-from gateway.metrics import METRICS
-from gateway.problems import later
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, Topic
 from stream_processors import progress
 from stream_processors.recovery.damage import Damage, lost_tails
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 from stream_processors.state.keys import whole
 from stream_processors.state.streams import Stage
 from stream_processors.topology import STAGES
@@ -59,25 +58,29 @@ class WatchedLog(RequestLog, Protocol):
     async def follow_generations(self) -> None: ...
 
 
+class NotCaughtUp(RuntimeError):
+    """Earlier requests are not decided yet."""
+
+
+WaitUntilCaughtUp = Callable[[], Awaitable[None]]
+
+
 class CaughtUp:
     """Waits until every earlier request is decided and in the views. For callers who must know that something is *not* there
     although Redis may have been emptied: the gateway's memory is then lost, and the log is not."""
 
-    def __init__(self, log: RequestLog, redis: Redis, *, wait_s: float, retry_after_s: int) -> None:
-        self._log, self._redis, self._wait_s, self._retry_after_s = log, redis, wait_s, retry_after_s
+    def __init__(self, log: RequestLog, redis: Redis, *, wait_s: float) -> None:
+        self._log, self._redis, self._wait_s = log, redis, wait_s
 
     async def __call__(self) -> None:
-        """Problem if that does not happen in time."""
+        """NotCaughtUp when it does not come to that in time, LogUnavailable when the broker does not answer."""
         deadline = time.monotonic() + self._wait_s
         for stage, topic in ((STAGES["track"], CASE_COMMANDS), (STAGES["project"], CASE_CHANGES)):
-            try:
-                span = await self._log.span(topic)
-            except LogUnavailable:
-                raise later("log-unavailable", "the broker does not answer", self._retry_after_s) from None
+            span = await self._log.span(topic)
             count = partial(self._log.generations.count, topic.name)
             while progress.behind(span.ends, await self._places(stage, topic), span.starts, count):
                 if time.monotonic() > deadline:
-                    raise later("views-rebuilding", "the stages have not decided earlier requests yet", self._retry_after_s)
+                    raise NotCaughtUp("the stages have not decided earlier requests yet")
                 await asyncio.sleep(LOOK_EVERY_S)
 
     async def _places(self, stage: Stage, topic: Topic) -> dict[int, int]:

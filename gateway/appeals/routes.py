@@ -6,33 +6,29 @@ leave the gateway sealed.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from gateway.commands.case_requests import (
-    BOTH,
-    CASE,
-    INSTITUTIONS,
-    OFFICERS,
     act,
     action_of,
-    body_of,
     is_officer,
     live_case,
-    move_endpoint,
     protector,
     reply,
-    teller,
     wanted_of,
 )
-from gateway.http.endpoint import Call, Endpoint
+from gateway.commands.endpoints import command_endpoint
+from gateway.http.call import Call
+from gateway.http.caller import Role
+from gateway.http.endpoint import Endpoint, Handler
+from gateway.http.problem_sets import VIEWS
+from gateway.http.problems import Problem
+from gateway.http.request_body import read_json
 from gateway.http.responses import dumped
-from gateway.orders.responses import AppealOut, own_appeals
-from gateway.problems import Problem
+from gateway.http.roles import BOTH, INSTITUTIONS, OFFICERS
+from gateway.rendering.case_parts import AppealOut, own_appeals, teller
 from gateway.security.audit import accessed
-from gateway.security.auth import Role
 from schemas.appeals import Appeal, AppealIn, AppealMove, DecisionIn, MoveIn, NoticeIn
 from schemas.cases.case import ActionKind, Case
 from schemas.ids import APPEAL, name_of
@@ -40,7 +36,7 @@ from schemas.ids import APPEAL, name_of
 
 async def post_appeal(call: Call) -> Response:
     """Files the appeal of a person. This starts the deadlines of the written notice and of the decision."""
-    body = await body_of(call, AppealIn)
+    body = await read_json(call, AppealIn)
     case = await live_case(call)
     action_id = action_of(call)
     name = name_of(APPEAL, case.case_id, action_id)
@@ -56,16 +52,15 @@ async def get_appeal(call: Call) -> Response:
     return dumped(appeal)
 
 
-def _mover(move: AppealMove, model: type[BaseModel], description: str) -> Callable[[Call], Awaitable[Response]]:
+def _handler_of(move: AppealMove, model: type[BaseModel]) -> Handler:
     async def handler(call: Call) -> Response:
-        body = await body_of(call, model)
+        body = await read_json(call, model)
         case = await live_case(call)
         name = call.request.path_params["appeal_id"]
         _render_appeal(call, case, name)
         text = getattr(body, "text", None) or getattr(body, "reasons", None)
         return await _act(call, case, name, move, body, action_of(call), text)
 
-    handler.__name__, handler.__doc__ = f"post_appeal_{move.value}", description
     return handler
 
 
@@ -134,14 +129,14 @@ _MOVES: tuple[tuple[AppealMove, frozenset[Role], type[BaseModel], str, str, tupl
 )
 _PLACE = "/v1/cases/{case_id}/appeals"
 ENDPOINTS = [
-    move_endpoint(
+    command_endpoint(
         _PLACE,
         post_appeal,
         BOTH,
         "File an appeal",
         body=AppealIn,
         answer=AppealOut,
-        problems=(*CASE, "nothing-to-appeal", "unknown-order", "too-many-appeals"),
+        problems=("nothing-to-appeal", "unknown-order", "too-many-appeals"),
     ),
     Endpoint(
         "GET",
@@ -149,19 +144,20 @@ ENDPOINTS = [
         get_appeal,
         BOTH,
         "One appeal",
-        answers={200: AppealOut},
-        problems=("unknown-case", "unknown-appeal", "views-rebuilding", "state-unavailable"),
+        answer=AppealOut,
+        problems=("unknown-case", "unknown-appeal", *VIEWS),
     ),
     *(
-        move_endpoint(
+        command_endpoint(
             f"{_PLACE}/{{appeal_id}}/{move.value}",
-            _mover(move, model, description),
+            _handler_of(move, model),
             roles,
             summary,
+            name=f"post_appeal_{move.value}",
+            description=description,
             body=model,
-            body_required=model is not MoveIn,
             answer=AppealOut,
-            problems=(*CASE, "unknown-appeal", *more),
+            problems=("unknown-appeal", *more),
         )
         for move, roles, model, summary, description, more in _MOVES
     ),

@@ -5,114 +5,107 @@ Invariant: every action is a record in the log, and the response gives the decis
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from gateway.cases.responses import ActionOut, CaseOut, LinksOut
-from gateway.cases.views import OwnCaseOut, officers_case, own_case
-from gateway.commands.case_commands import Pending, Wanted, actor_of
+from gateway.commands.case_commands import CaseCommands, Pending, Wanted
 from gateway.commands.case_requests import (
-    BOTH,
-    CASE,
-    OFFICERS,
-    TROUBLE,
     act,
     action_of,
-    body_of,
     is_officer,
     pending_reply,
     protector,
     reply,
     seen_case,
 )
-from gateway.http.endpoint import Call, Endpoint, Handler
-from gateway.http.responses import dumped
-from gateway.orders.responses import words
-from gateway.problems import Problem
+from gateway.commands.endpoints import command_endpoint
+from gateway.commands.responses import ActionOut
+from gateway.http.call import Call
+from gateway.http.endpoint import Endpoint, Handler
+from gateway.http.problem_sets import VIEWS
+from gateway.http.problems import Problem
+from gateway.http.request_body import RequestBody, read_json
+from gateway.http.responses import LinksOut, dumped, words
+from gateway.http.roles import BOTH, OFFICERS
+from gateway.rendering.case_views import OwnCaseOut, officers_case, own_case
+from gateway.rendering.cases import CaseOut
 from gateway.security.audit import accessed
 from schemas.cases.case import ActionKind, ActionOutcome, Case, CaseChange, Disposition
-from schemas.common import AtMost, Exact, Name, PartyId
+from schemas.common import AtMost, Name, PartyId, Revision
 from stream_processors.views.allowed_actions import twin_id
 
-
-class _Body(Exact):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+LeaseS = Annotated[int, Field(ge=1, le=86_400)]
 
 
-_Revision = Field(ge=1, le=2**53)
-_LeaseS = Field(default=None, ge=1, le=86_400)
-
-
-class ClaimIn(_Body):
+class ClaimIn(RequestBody):
     """`revision` is the one you saw; the policy bounds `lease_s`."""
 
-    revision: int = _Revision
-    lease_s: int | None = _LeaseS
+    revision: Revision
+    lease_s: LeaseS | None = None
 
 
-class RenewIn(_Body):
-    revision: int | None = Field(default=None, ge=1, le=2**53)
-    lease_s: int | None = _LeaseS
+class RenewIn(RequestBody):
+    revision: Revision | None = None
+    lease_s: LeaseS | None = None
 
 
-class ReleaseIn(_Body):
-    revision: int | None = Field(default=None, ge=1, le=2**53)
+class ReleaseIn(RequestBody):
+    revision: Revision | None = None
 
 
-class HandOverIn(_Body):
+class HandOverIn(RequestBody):
     """`to_officer` is the officer who holds the case from now on."""
 
-    revision: int = _Revision
+    revision: Revision
     to_officer: PartyId
-    lease_s: int | None = _LeaseS
+    lease_s: LeaseS | None = None
 
 
-class DisposeIn(_Body):
+class DisposeIn(RequestBody):
     """`note` is sealed before it leaves the gateway."""
 
-    revision: int = _Revision
+    revision: Revision
     disposition: Disposition
     note: str | None = Field(default=None, max_length=4000)
 
 
-class ReopenIn(_Body):
+class ReopenIn(RequestBody):
     """`note` gives the reason; it is sealed before it leaves the gateway."""
 
-    revision: int = _Revision
+    revision: Revision
     note: str = Field(min_length=1, max_length=700)
 
 
-class CloseIn(_Body):
-    revision: int = _Revision
+class CloseIn(RequestBody):
+    revision: Revision
 
 
-class AcknowledgeIn(_Body):
-    revision: int | None = Field(default=None, ge=1, le=2**53)
+class AcknowledgeIn(RequestBody):
+    revision: Revision | None = None
 
 
-class TransferIn(_Body):
+class TransferIn(RequestBody):
     """`queue` is the destination: of another agency, or of another county. The note is sealed before it leaves the gateway."""
 
-    revision: int = _Revision
+    revision: Revision
     queue: PartyId
     note: str | None = Field(default=None, min_length=1, max_length=700)
 
 
-class MergeIn(_Body):
+class MergeIn(RequestBody):
     """`into_case_id` is the case of the same queue that permanently absorbs this one."""
 
-    revision: int = _Revision
+    revision: Revision
     into_case_id: Name
 
 
-class SplitIn(_Body):
+class SplitIn(RequestBody):
     """`signals` move into a new case."""
 
-    revision: int = _Revision
+    revision: Revision
     signals: Annotated[tuple[Name, ...], Field(min_length=1), AtMost(200)]
 
 
@@ -135,11 +128,11 @@ async def get_action(call: Call) -> Response:
     """Returns the outcome of your action: pending, applied or refused."""
     action_id = call.request.path_params["action_id"]
     change = await call.services.views.action(action_id)
-    if change is not None and change.actor == actor_of(call.caller):
+    if change is not None and change.actor == call.caller.actor:
         return dumped(_decided(call, action_id, change))
     # What a stage sent on to another case is told under the stage's name.
-    memo = await call.services.desk.recall_action(action_id)
-    if memo is None or memo.actor != actor_of(call.caller):
+    memo = await call.find_service(CaseCommands).recall_action(action_id)
+    if memo is None or memo.actor != call.caller.actor:
         raise Problem("not-found", "you sent no such action")
     return pending_reply(Pending(action_id, memo), 200) if change is None else dumped(_decided(call, action_id, change))
 
@@ -157,16 +150,6 @@ def _decided(call: Call, action_id: str, change: CaseChange) -> ActionOut:
         allowed_transitions=words(change.allowed_transitions) or None,
         links=LinksOut(self=f"/v1/actions/{action_id}"),
     )
-
-
-async def _move(call: Call, model: type[BaseModel], kind: ActionKind) -> Response:
-    body = await body_of(call, model)
-    case = await seen_case(call)
-    more = {"queue": await _queue_of(call, case, body.into_case_id)} if isinstance(body, MergeIn) else {}
-    requested = Wanted(kind, body.model_dump_json(), lambda: _members(call, case, body) | more)
-    outcome = await act(call, case, requested, action_of(call))
-    now = datetime.now(UTC)
-    return reply(outcome, lambda after: officers_case(after, call.services.sealer, call.caller, now))
 
 
 def _members(call: Call, case: Case, body: BaseModel) -> dict[str, Any]:
@@ -188,12 +171,16 @@ async def _queue_of(call: Call, case: Case, into: str) -> str:
     return other.queue
 
 
-def _mover(kind: ActionKind, model: type[BaseModel], description: str) -> Callable[[Call], object]:
+def _handler_of(kind: ActionKind, model: type[BaseModel]) -> Handler:
     async def move(call: Call) -> Response:
-        return await _move(call, model, kind)
+        body = await read_json(call, model)
+        case = await seen_case(call)
+        more = {"queue": await _queue_of(call, case, body.into_case_id)} if isinstance(body, MergeIn) else {}
+        requested = Wanted(kind, body.model_dump_json(), lambda: _members(call, case, body) | more)
+        outcome = await act(call, case, requested, action_of(call))
+        now = datetime.now(UTC)
+        return reply(outcome, lambda after: officers_case(after, call.services.sealer, call.caller, now))
 
-    move.__name__ = f"post_{kind.value}" if kind in _OF_BEFORE else f"post_case_{kind.value}"
-    move.__doc__ = description
     return move
 
 
@@ -222,24 +209,6 @@ _MOVES: tuple[tuple[str, ActionKind, type[BaseModel], str], ...] = (
 )
 
 
-def _endpoint(name: str, kind: ActionKind, model: type[BaseModel], summary: str) -> Endpoint:
-    handler: Handler = _mover(kind, model, summary)  # type: ignore[assignment]
-    answers: dict[int, type[BaseModel] | None] = {200: CaseOut, 202: ActionOut}
-    path = f"/v1/cases/{{case_id}}/{name}"
-    return Endpoint(
-        "POST",
-        path,
-        handler,
-        OFFICERS,
-        summary,
-        body=model,
-        answers=answers,
-        takes=("Idempotency-Key",),
-        gives={202: ("Location", "Retry-After")},
-        problems=(*CASE, *_MORE.get(kind, ()), *TROUBLE),
-    )
-
-
 ENDPOINTS = [
     Endpoint(
         "GET",
@@ -247,18 +216,25 @@ ENDPOINTS = [
         get_case,
         BOTH,
         "One case",
-        answers={200: CaseOut},
-        also={200: (OwnCaseOut,)},
-        problems=("unknown-case", "views-rebuilding", "state-unavailable"),
+        answer=CaseOut,
+        alternate_responses={200: (OwnCaseOut,)},
+        problems=("unknown-case", *VIEWS),
     ),
     Endpoint(
-        "GET",
-        "/v1/actions/{action_id}",
-        get_action,
-        BOTH,
-        "Retrieve the outcome of an action",
-        answers={200: ActionOut},
-        problems=("views-rebuilding", "state-unavailable"),
+        "GET", "/v1/actions/{action_id}", get_action, BOTH, "Retrieve the outcome of an action", answer=ActionOut, problems=VIEWS
     ),
-    *(_endpoint(*move) for move in _MOVES),
+    *(
+        command_endpoint(
+            f"/v1/cases/{{case_id}}/{word}",
+            _handler_of(kind, model),
+            OFFICERS,
+            summary,
+            name=f"post_{kind.value}" if kind in _OF_BEFORE else f"post_case_{kind.value}",
+            description=summary,
+            body=model,
+            answer=CaseOut,
+            problems=_MORE.get(kind, ()),
+        )
+        for word, kind, model, summary in _MOVES
+    ),
 ]

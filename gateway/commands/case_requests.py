@@ -5,42 +5,22 @@ Invariant: a case, order, dissuasion or appeal that the caller may not see is an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.cases.responses import ActionOut, LinksOut
-from gateway.commands.case_commands import Pending, Wanted
+from gateway.commands.case_commands import CaseCommands, Pending, Wanted
+from gateway.commands.responses import ActionOut
 from gateway.commands.sealing import Protector
-from gateway.http.endpoint import Call, Endpoint
-from gateway.http.request_body import encoding, media_type, read_body
-from gateway.http.responses import dumped
-from gateway.orders.responses import Teller, words
-from gateway.problems import Problem
-from gateway.security.auth import Role
-from gateway.signals.parsing import validated
+from gateway.http.call import Call
+from gateway.http.caller import Role
+from gateway.http.problems import Problem
+from gateway.http.responses import LinksOut, dumped, words
 from schemas.cases.case import ActionKind, Case, CaseStatus
 from schemas.ids import Form, case_of
-from schemas.parsing import Model
 from stream_processors.views.allowed_actions import MERGES_FOLLOWED, concerns
-
-OFFICERS, INSTITUTIONS = frozenset({Role.OFFICER}), frozenset({Role.INSTITUTION})
-BOTH = OFFICERS | INSTITUTIONS
-TROUBLE = ("invalid-request", "reference-reused", "log-unavailable", "views-rebuilding", "state-unavailable")
-CASE = (
-    "unknown-case",
-    "stale-revision",
-    "not-holder",
-    "held-by-other",
-    "case-disposed",
-    "transition-not-allowed",
-    "too-many-deadlines",
-    "action-unreadable",
-    "forbidden",
-)
-"""Problems that any action on a case can be refused with."""
 
 
 class Place(NamedTuple):
@@ -54,22 +34,8 @@ def is_officer(call: Call) -> bool:
     return call.caller.role is Role.OFFICER
 
 
-def teller(call: Call) -> Teller:
-    return Teller(call.services.sealer, call.caller)
-
-
 def protector(call: Call) -> Protector:
     return Protector(call.services.tokenizer, call.services.sealer)
-
-
-async def body_of(call: Call, model: type[Model]) -> Model:
-    """Returns the JSON body. No body is an empty object, which some actions accept."""
-    settings = call.services.settings
-    encoding(call.request, gzip_ok=False)
-    raw = await read_body(call.request, settings.body_limit_bytes, settings.body_idle_s)
-    if raw:
-        media_type(call.request, "application/json")
-    return validated(model, raw or b"{}", "invalid-request", settings.json_depth_limit)
 
 
 def may_see(call: Call, case: Case) -> bool:
@@ -126,15 +92,13 @@ def action_of(call: Call, *names: str) -> str:
     role = () if is_officer(call) else (call.caller.role.value,)
     key = call.request.headers.get("idempotency-key")
     parts = (*((key,) if key else ()), *names)
-    return call.services.desk.action_id(*((*role, call.caller.subject, *parts) if parts else ()))
+    return call.find_service(CaseCommands).action_id(*((*role, call.caller.subject, *parts) if parts else ()))
 
 
 async def act(call: Call, case: Case, requested: Wanted, action_id: str) -> Case | Pending:
     """Appends the action and waits for its outcome."""
     try:
-        outcome = await call.services.desk.act(call.caller, case, requested, action_id)
-    except UnicodeEncodeError:
-        raise Problem("invalid-request", "a text contains an unpaired surrogate and is not valid UTF-8", errors=[]) from None
+        outcome = await call.find_service(CaseCommands).act(call.caller, case, requested, action_id)
     except Problem as problem:
         if not is_officer(call):
             problem.more.pop("revision", None)  # it counts what everybody did in the case
@@ -161,30 +125,3 @@ def pending_reply(pending: Pending, status: int = 202) -> Response:
 
 def reply(outcome: Case | Pending, tell: Callable[[Case], BaseModel]) -> Response:
     return pending_reply(outcome) if isinstance(outcome, Pending) else dumped(tell(outcome))
-
-
-def move_endpoint(
-    path: str,
-    handler: Callable[[Call], Awaitable[Response]],
-    roles: frozenset[Role],
-    summary: str,
-    *,
-    body: type[BaseModel],
-    answer: type[BaseModel],
-    problems: tuple[str, ...],
-    body_required: bool = True,
-) -> Endpoint:
-    """An action: POST, an Idempotency-Key, 200 with the outcome or 202 with the address to ask."""
-    return Endpoint(
-        "POST",
-        path,
-        handler,
-        roles,
-        summary,
-        body=body,
-        body_required=body_required,
-        answers={200: answer, 202: ActionOut},
-        takes=("Idempotency-Key",),
-        gives={202: ("Location", "Retry-After")},
-        problems=(*problems, *TROUBLE),
-    )

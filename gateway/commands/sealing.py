@@ -13,21 +13,11 @@ from typing import Any, NamedTuple
 from schemas.appeals import AppealMove, AppealRequest
 from schemas.dissuasion import Attempt, AttemptIn, DissuasionDraft, DissuasionEvent, DissuasionEventKind, DissuasionIn, Way
 from schemas.measures import BlockedIn, Measure, ReportedIn, WarnedIn
-from schemas.orders.order import OrderDraft, OrderEvent, OrderEventKind, Verify
-from schemas.orders.requests import AnswerIn, OrderIn, VerifyIn
+from schemas.orders.order import OrderDraft, OrderEvent, Verify
+from schemas.orders.requests import ANSWERS, AnswerIn, OrderIn, VerifyIn
 from schemas.security import Sealer, Tokenizer
 from schemas.signals.subjects import Named, Role, Subject
 
-ANSWERS: dict[str, OrderEventKind] = {
-    "received": OrderEventKind.DELIVER,
-    "verified": OrderEventKind.VERIFY,
-    "mismatch": OrderEventKind.MISMATCH,
-    "executed": OrderEventKind.EXECUTE,
-    "refused": OrderEventKind.REFUSE,
-    "failed": OrderEventKind.FAIL,
-    "lifted": OrderEventKind.LIFT,
-}
-"""The result that an institution reports -> the event of the order."""
 _TEXTS = {AppealMove.FILE: "text", AppealMove.NOTICE: "notice"}
 """Contexts of the texts; all other actions give reasons."""
 

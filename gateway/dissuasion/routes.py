@@ -15,28 +15,27 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from gateway.commands.case_requests import (
-    BOTH,
-    CASE,
-    OFFICERS,
     Place,
     act,
     action_of,
-    body_of,
     is_officer,
-    move_endpoint,
     place_of,
     protector,
     reply,
     seen_case,
-    teller,
     wanted_of,
 )
-from gateway.http.endpoint import Call, Endpoint
+from gateway.commands.endpoints import command_endpoint
+from gateway.http.call import Call
+from gateway.http.caller import Caller
+from gateway.http.endpoint import Endpoint
+from gateway.http.problem_sets import VIEWS
+from gateway.http.problems import Problem
+from gateway.http.request_body import read_json
 from gateway.http.responses import dumped
-from gateway.orders.responses import DissuasionOut
-from gateway.problems import Problem
+from gateway.http.roles import BOTH, OFFICERS
+from gateway.rendering.case_parts import DissuasionOut, teller
 from gateway.security.audit import accessed
-from gateway.security.auth import Caller
 from schemas.appeals import MoveIn
 from schemas.cases.case import ActionKind, Case
 from schemas.common import is_unit
@@ -58,7 +57,7 @@ from schemas.ids import DISSUASION, name_of
 async def post_dissuasion(call: Call) -> Response:
     """Asks everybody in `reachable_by` to dissuade the victim. One of them takes the dissuasion, and the others are told not to
     call."""
-    body = await body_of(call, DissuasionIn)
+    body = await read_json(call, DissuasionIn)
     case = await seen_case(call)
     action_id = action_of(call)
     name = name_of(DISSUASION, case.case_id, action_id)
@@ -96,7 +95,7 @@ async def post_give_up(call: Call) -> Response:
 
 async def post_dissuasion_cancel(call: Call) -> Response:
     """Cancels the dissuasion."""
-    body = await body_of(call, CancelIn)
+    body = await read_json(call, CancelIn)
     name, case = await _place(call)
     if not call.caller.may_work_on(case.queue):
         raise Problem("unknown-dissuasion", "there is no such dissuasion, or you may not see it")
@@ -107,7 +106,7 @@ async def post_dissuasion_cancel(call: Call) -> Response:
 async def post_attempt(call: Call) -> Response:
     """Reports an attempt: channel, speaker, content and result. A convinced person ends the dissuasion. `caller` and
     `conversation` are sealed before they leave the gateway."""
-    body = await body_of(call, AttemptIn)
+    body = await read_json(call, AttemptIn)
     place = await _place(call)
     reach = _reach(call, _dissuasion(call, place.case, place.name))
     if reach is None:
@@ -127,7 +126,7 @@ async def post_attempt(call: Call) -> Response:
 
 
 async def _move(call: Call, model: type[BaseModel], members: Callable[[Any], dict[str, Any]]) -> Response:
-    body = await body_of(call, model)
+    body = await read_json(call, model)
     return await _event(call, await _place(call), body, members(body))
 
 
@@ -205,14 +204,14 @@ _WAYS: tuple[tuple[str, Callable[[Call], Awaitable[Response]], type[BaseModel], 
     ("give-up", post_give_up, GiveUpIn, "End a dissuasion without success", ("reason-missing",)),
 )
 ENDPOINTS = [
-    move_endpoint(
+    command_endpoint(
         "/v1/cases/{case_id}/dissuasions",
         post_dissuasion,
         OFFICERS,
         "Create a dissuasion",
         body=DissuasionIn,
         answer=DissuasionOut,
-        problems=(*CASE, "too-many-dissuasions"),
+        problems=("too-many-dissuasions",),
     ),
     Endpoint(
         "GET",
@@ -220,30 +219,28 @@ ENDPOINTS = [
         get_dissuasion,
         BOTH,
         "Retrieve a dissuasion",
-        answers={200: DissuasionOut},
-        problems=("unknown-dissuasion", "views-rebuilding", "state-unavailable"),
+        answer=DissuasionOut,
+        problems=("unknown-dissuasion", *VIEWS),
     ),
     *(
-        move_endpoint(
+        command_endpoint(
             f"/v1/dissuasions/{{dissuasion_id}}/{word}",
             handler,
             BOTH,
             summary,
             body=body,
-            body_required=body is not MoveIn,
             answer=DissuasionOut,
-            problems=(*CASE, "unknown-dissuasion", "not-recipient", "dissuasion-taken", *more),
+            problems=("unknown-dissuasion", "not-recipient", "dissuasion-taken", *more),
         )
         for word, handler, body, summary, more in _WAYS
     ),
-    move_endpoint(
+    command_endpoint(
         "/v1/dissuasions/{dissuasion_id}/cancel",
         post_dissuasion_cancel,
         OFFICERS,
         "Cancel a dissuasion",
         body=CancelIn,
-        body_required=False,
         answer=DissuasionOut,
-        problems=(*CASE, "unknown-dissuasion", "result-mismatch"),
+        problems=("unknown-dissuasion", "result-mismatch"),
     ),
 ]

@@ -6,7 +6,6 @@ not change while the gateway runs.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from functools import cached_property
 from html import escape
@@ -14,11 +13,11 @@ from html import escape
 import orjson
 from starlette.responses import HTMLResponse, Response
 
-from gateway.cases.responses import OpenApiOut
-from gateway.http.endpoint import Call, Endpoint
-from gateway.http.openapi import document
-from gateway.problems import PROBLEMS
-from gateway.security.auth import Role
+from gateway.http.call import Call
+from gateway.http.endpoint import Endpoint
+from gateway.http.openapi import OpenApiOut, document
+from gateway.http.problem_table import PROBLEMS
+from gateway.http.roles import EVERYBODY
 
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
 h2{font-size:1.05rem;margin:2rem 0 .3rem}code{font-family:ui-monospace,monospace}dl{margin:.3rem 0 0;display:grid;
@@ -66,31 +65,15 @@ def _section(endpoint: Endpoint) -> str:
         rows.append(("body", f"{endpoint.body.__name__} ({endpoint.body_media}): {', '.join(endpoint.body.model_fields)}"))
     if endpoint.query is not None:
         rows.append(("query", ", ".join(endpoint.query.model_fields)))
-    for status, model in endpoint.answers.items():
+    for status, model in endpoint.responses.items():
         rows.append((str(status), f"{model.__name__}: {', '.join(model.model_fields)}" if model else "no content"))
     rows += [(str(PROBLEMS[slug].status), f"{slug}: {PROBLEMS[slug].title}") for slug in endpoint.all_problems]
     definitions = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows)
-    description = escape(inspect.getdoc(endpoint.handler) or endpoint.summary)
+    description = escape(endpoint.description)
     return f"<h2><code>{endpoint.method} {escape(endpoint.path)}</code></h2><p>{description}</p><dl>{definitions}</dl>"
 
 
-_OPEN: frozenset[Role] = frozenset()  # the same for every deployment, and no data of anybody
 ENDPOINTS = [
-    Endpoint(
-        "GET",
-        "/docs",
-        docs,
-        _OPEN,
-        "Show the API reference",
-        answers={200: None},
-        answer_media="text/html",
-    ),
-    Endpoint(
-        "GET",
-        "/openapi.json",
-        openapi,
-        _OPEN,
-        "Retrieve the OpenAPI document",
-        answers={200: OpenApiOut},
-    ),
+    Endpoint("GET", "/docs", docs, EVERYBODY, "Show the API reference", responses={200: None}, media="text/html"),
+    Endpoint("GET", "/openapi.json", openapi, EVERYBODY, "Retrieve the OpenAPI document", answer=OpenApiOut),
 ]

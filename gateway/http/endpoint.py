@@ -6,10 +6,11 @@ machinery (measured: a third of the time of a single POST). `openapi.py` documen
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
@@ -17,23 +18,13 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.metrics import METRICS
-from gateway.problems import Problem
-from gateway.security.auth import Caller, Role
-
-if TYPE_CHECKING:
-    from gateway.services import Services
+from gateway.http.call import Call, Services
+from gateway.http.caller import ANYBODY, Caller, Role
+from gateway.http.problems import Problem
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 
 _WITH_SLASHES = ("{notification_id}",)
 """Path parameters whose values may contain a slash."""
-
-
-class Call(NamedTuple):
-    """One request with its caller and the services."""
-
-    request: Request
-    caller: Caller
-    services: Services
 
 
 class ProblemBody(BaseModel):
@@ -47,18 +38,18 @@ class ProblemBody(BaseModel):
 
 
 Handler = Callable[[Call], Awaitable[Any]]
-ANYBODY = Caller("anybody", Role.OPERATOR, (), 0.0)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Empty `roles` mean open to everybody; `scraped` admits the scrape token in place of a JWT
-    (gateway/security/scrape_token.py). `streams` and `waits` (long poll): the response lasts as long as the client stays
-    connected, so its duration is not recorded.
+    """A route. `roles` empty means open to everybody; `scraped` lets in who sends the scrape token in place of a JWT
+    (gateway/security/scrape_token.py). `streaming` and `long_poll` responses last as long as the client stays connected, so their
+    duration is not recorded. `name` and `description` are those of the handler where they are not given.
 
-    The rest documents the route (openapi.py): `answers` by status (None: no model; text of `answer_media`, or nothing with 204),
-    `also`: other models for the same status, by role; `also_media`: another media type of the 200 response (as text); `takes` and
-    `gives`: the request headers it reads and the response headers it sets; `problems`: those of this route only.
+    The rest documents (openapi.py): `answer` is the model of 200, `responses` those of other statuses (None: no model; text of
+    `media`, or nothing with 204), `alternate_responses` other models for the same status, by role, `alternate_media` another form
+    of 200 (as text). `request_headers` are those that this route reads, `response_headers` those that it sets, `problems` what
+    only this route answers.
     """
 
     method: str
@@ -66,35 +57,44 @@ class Endpoint:
     handler: Handler
     roles: frozenset[Role]
     summary: str
+    name: str = ""
+    description: str = ""
     scraped: bool = False
-    streams: bool = False
-    waits: bool = False
+    streaming: bool = False
+    long_poll: bool = False
     body: type[BaseModel] | None = None
     body_media: str = "application/json"
-    body_required: bool = True
     query: type[BaseModel] | None = None
-    answers: dict[int, type[BaseModel] | None] = field(default_factory=dict)
-    also: dict[int, tuple[type[BaseModel], ...]] = field(default_factory=dict)
-    answer_media: str = "application/json"
-    also_media: str = ""
-    takes: tuple[str, ...] = ()
-    gives: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    answer: type[BaseModel] | None = None
+    responses: dict[int, type[BaseModel] | None] = field(default_factory=dict)
+    alternate_responses: dict[int, tuple[type[BaseModel], ...]] = field(default_factory=dict)
+    media: str = "application/json"
+    alternate_media: str = ""
+    request_headers: tuple[str, ...] = ()
+    response_headers: dict[int, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
-    @property
-    def name(self) -> str:
-        return self.handler.__name__
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.handler.__name__)
+        object.__setattr__(self, "description", self.description or inspect.getdoc(self.handler) or self.summary)
+        if self.answer is not None:
+            object.__setattr__(self, "responses", {200: self.answer, **self.responses})
 
     @property
     def methods(self) -> list[str]:
         """HEAD is answered like GET without the body (RFC 9110, 9.3.2), if the response has an end."""
-        return ["GET", "HEAD"] if self.method == "GET" and not (self.streams or self.waits) else [self.method]
+        return ["GET", "HEAD"] if self.method == "GET" and not (self.streaming or self.long_poll) else [self.method]
+
+    @property
+    def is_body_required(self) -> bool:
+        """A body of which all members may be left out may be left out itself."""
+        return self.body is not None and any(member.is_required() for member in self.body.model_fields.values())
 
     @property
     def models(self) -> list[type[BaseModel]]:
         """Models of all its responses."""
-        first = [model for model in self.answers.values() if model is not None]
-        return first + [model for some in self.also.values() for model in some]
+        first = [model for model in self.responses.values() if model is not None]
+        return first + [model for models in self.alternate_responses.values() for model in models]
 
     @property
     def all_problems(self) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ def _serve(endpoint: Endpoint, services: Services) -> ASGIApp:
         except Exception as error:
             response = services.problem_of(error).response()
         await response(scope, receive, send)
-        if not (endpoint.streams or endpoint.waits):
+        if not (endpoint.streaming or endpoint.long_poll):
             observe(clock() - began)
 
     return serve
@@ -174,9 +174,9 @@ async def _authorized(endpoint: Endpoint, request: Request, services: Services) 
     if not endpoint.roles:
         return ANYBODY
     header = request.headers.get("authorization")
-    if endpoint.scraped and services.scrape_token.matches(header):
+    if endpoint.scraped and services.is_scraper(header):
         return ANYBODY
-    caller = await services.auth.caller(header)
+    caller = await services.authenticate(header)
     if caller.role not in endpoint.roles:
         needed = " or ".join(sorted(endpoint.roles))
         raise Problem("forbidden", f"this request requires the role {needed}")

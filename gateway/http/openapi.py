@@ -14,12 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
 import schemas
 from gateway.http.endpoint import Endpoint, ProblemBody
-from gateway.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX, Kind
+from gateway.http.problem_table import PROBLEMS, TYPE_PREFIX, Kind
+from gateway.http.problems import MEDIA_TYPE
 
 EXAMPLES = Path(schemas.__file__).parent / "examples" / "http"
 _REF = "#/components/schemas/{model}"
@@ -61,6 +62,13 @@ _PATH_PARAMETERS: dict[str, tuple[str, str]] = {
 }
 
 
+class OpenApiOut(BaseModel):
+    """An OpenAPI 3.1 document."""
+
+    model_config = ConfigDict(extra="allow")
+    openapi: str
+
+
 def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     """Returns the whole document in the order of the routes."""
     listed = list(endpoints)
@@ -94,15 +102,19 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
-        "description": " ".join((endpoint.handler.__doc__ or endpoint.summary).split()),
+        "description": " ".join(endpoint.description.split()),
         "x-roles": sorted(endpoint.roles),
         "security": [{"bearer": []}] if endpoint.roles else [],
     }
-    if parameters := [*_path_parameters(endpoint), *_query_parameters(endpoint), *map(_header_parameter, endpoint.takes)]:
+    if parameters := [
+        *_path_parameters(endpoint),
+        *_query_parameters(endpoint),
+        *map(_header_parameter, endpoint.request_headers),
+    ]:
         operation["parameters"] = parameters
     if endpoint.body is not None:
         content = {endpoint.body_media: _example_of(endpoint.body, endpoint.body_media)}
-        operation["requestBody"] = {"required": endpoint.body_required, "content": content}
+        operation["requestBody"] = {"required": endpoint.is_body_required, "content": content}
     operation["responses"] = {str(status): response for status, response in sorted(_responses(endpoint).items())}
     return operation
 
@@ -161,15 +173,15 @@ def _line(value: Any) -> str:
 
 def _responses(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
     responses: dict[int, dict[str, Any]] = {}
-    for status, model in endpoint.answers.items():
+    for status, model in endpoint.responses.items():
         response: dict[str, Any] = {"description": _describe_model(model) if model else endpoint.summary}
         if model is not None:
-            response["content"] = {endpoint.answer_media: _any_of(model, endpoint.also.get(status, ()), endpoint.answer_media)}
+            response["content"] = {endpoint.media: _any_of(model, endpoint.alternate_responses.get(status, ()), endpoint.media)}
         elif status != 204:
-            response["content"] = {endpoint.answer_media: {"schema": {"type": "string"}}}
-        if status == 200 and endpoint.also_media:
-            response["content"][endpoint.also_media] = {"schema": {"type": "string"}}
-        if headers := endpoint.gives.get(status):
+            response["content"] = {endpoint.media: {"schema": {"type": "string"}}}
+        if status == 200 and endpoint.alternate_media:
+            response["content"][endpoint.alternate_media] = {"schema": {"type": "string"}}
+        if headers := endpoint.response_headers.get(status):
             response["headers"] = {name: _header(name) for name in headers}
         responses[status] = response
     by_status: dict[int, list[Kind]] = {}

@@ -9,9 +9,13 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator
 
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 
-from gateway.problems import Problem
+from gateway.http.call import Call
+from gateway.http.problems import Problem, of_refused
+from schemas.common import Exact
+from schemas.parsing import Model, Refused, read, refused
 
 _INFLATE_STEP_BYTES = 256 << 10
 _MEMBERS = 20_000
@@ -93,6 +97,44 @@ def encoding(request: Request, *, gzip_ok: bool) -> bool:
         return True
     allowed = "gzip or none" if gzip_ok else "none"
     raise Problem("unsupported-media-type", f"this Content-Encoding is not supported here; allowed: {allowed}")
+
+
+def validated(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Model:
+    """The model of a JSON body. Problem `slug` with a pointer and a sentence for each fault."""
+    try:
+        return read(model, raw, slug, depth_limit)
+    except Refused as refusal:
+        raise of_refused(refusal) from None
+
+
+async def read_json(call: Call, model: type[Model]) -> Model:
+    """Reads the JSON body. No body is an empty object, which some requests accept."""
+    settings = call.services.settings
+    encoding(call.request, gzip_ok=False)
+    raw = await read_body(call.request, settings.body_limit_bytes, settings.body_idle_s)
+    if raw:
+        media_type(call.request, "application/json")
+    return validated(model, raw or b"{}", "invalid-request", settings.json_depth_limit)
+
+
+def read_query(call: Call, model: type[Model]) -> Model:
+    """Reads the query, each parameter once."""
+    try:
+        return model.model_validate(dict(call.request.query_params))
+    except ValidationError as error:
+        raise of_refused(refused(error, "invalid-request")) from None
+
+
+class RequestBody(Exact):
+    """Base of the bodies of requests: unknown members are refused, spaces around a text do not count."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class RequestQuery(BaseModel):
+    """Base of queries: unknown parameters are refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Inflater:

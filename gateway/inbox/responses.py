@@ -5,10 +5,11 @@ Invariant: values are opened only for the recipient of the notice, and nobody ou
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 
+from gateway.http.responses import copy_fields
 from gateway.http.unsealing import SubjectOut, opened, shown, text_of
 from schemas.common import Instant
 from schemas.dissuasion import Dissuasion
@@ -194,16 +195,23 @@ class DeliveriesOut(BaseModel):
     deliveries: list[CaseNotificationOut]
 
 
+def _wording(notice: Notification) -> dict[str, str]:
+    """Which notice it is, and what it says in both languages."""
+    words = told(notice)
+    return {
+        "notification_id": notice.notification_id,
+        "kind": notice.kind.value,
+        "template": notice.template,
+        "zh": words.zh,
+        "en": words.en,
+    }
+
+
 def item_out(entry: Entry, cursor: str | None, sealer: Sealer) -> ItemOut:
     notice, order, dissuasion = entry.issued.notification, entry.issued.order, entry.issued.dissuasion
-    wording = told(notice)
     return ItemOut(
         cursor=cursor,
-        notification_id=notice.notification_id,
-        kind=notice.kind.value,
-        template=notice.template,
-        zh=wording.zh,
-        en=wording.en,
+        **_wording(notice),
         at=notice.at,
         case_id=notice.case_id,
         order=_order(order, sealer) if order else None,
@@ -219,28 +227,16 @@ def item_out(entry: Entry, cursor: str | None, sealer: Sealer) -> ItemOut:
 
 
 def delivery_out(notice: Notification, delivery: Delivery) -> DeliveryOut:
-    return DeliveryOut(
-        state=delivery.state.value,
-        sent_at=notice.at,
-        received=_reached(delivery.received),
-        acknowledged=_reached(delivery.acknowledged),
-        parked=_reached(delivery.parked),
-        redelivered=_reached(delivery.redelivered),
-        detail=delivery.detail,
-    )
+    marks = {name: _reached(getattr(delivery, name)) for name in ("received", "acknowledged", "parked", "redelivered")}
+    return DeliveryOut(state=delivery.state.value, sent_at=notice.at, detail=delivery.detail, **marks)
 
 
 def case_notification_out(addressed: Addressed) -> CaseNotificationOut:
     """For the officers of the case: the sentence of the notice, without its other data."""
     notice = addressed.entry.issued.notification
-    wording = told(notice)
     return CaseNotificationOut(
         recipient=addressed.recipient,
-        notification_id=notice.notification_id,
-        kind=notice.kind.value,
-        template=notice.template,
-        zh=wording.zh,
-        en=wording.en,
+        **_wording(notice),
         order_id=notice.order_id,
         dissuasion_id=notice.dissuasion_id,
         delivery=delivery_out(notice, addressed.entry.delivery),
@@ -279,11 +275,7 @@ def _data(notice: Notification, order: Order | None, sealer: Sealer) -> dict[str
     return {**notice.data, "basis": basis} if basis is not None and "basis" in notice.data else notice.data
 
 
-_PLAIN = [name for name in InboxOrderOut.model_fields if name not in ("basis", "subject", "verify", "text", "kind", "state")]
-
-
 def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
-    plain: dict[str, Any] = {name: getattr(order, name) for name in _PLAIN}
     owners = [order.order_id, *([order.related_order_id] if order.related_order_id else [])]
     check = None
     if order.verify is not None:
@@ -295,9 +287,7 @@ def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
             occurred_at=order.verify.occurred_at,
         )
     return InboxOrderOut(
-        **plain,
-        kind=order.kind.value,
-        state=order.state.value,
+        **copy_fields(InboxOrderOut, order, "basis", "subject", "verify", "text"),
         basis=text_of(sealer, order.basis, order.basis_sealed, f"{order.order_id}/basis") or "",
         subject=_subject(order.subject, owners, sealer) if order.subject else None,
         verify=check,
@@ -306,11 +296,5 @@ def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
 
 
 def _dissuasion(dissuasion: Dissuasion, sealer: Sealer) -> InboxDissuasionOut:
-    return InboxDissuasionOut(
-        dissuasion_id=dissuasion.dissuasion_id,
-        state=dissuasion.state.value,
-        agency=dissuasion.agency,
-        person=_subject(dissuasion.person, [dissuasion.dissuasion_id], sealer),
-        opened_at=dissuasion.opened_at,
-        attempt_count=dissuasion.attempt_count,
-    )
+    person = _subject(dissuasion.person, [dissuasion.dissuasion_id], sealer)
+    return InboxDissuasionOut(**copy_fields(InboxDissuasionOut, dissuasion, "person"), person=person)

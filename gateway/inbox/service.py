@@ -6,56 +6,54 @@ notice gets that mark once, not once for each request.
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 
-from gateway.adapters.kafka import Position, RequestLog
-from gateway.inbox import cursor as cursors
-from gateway.inbox.waiters import Bell
-from gateway.metrics import METRICS
-from gateway.problems import Problem, later
-from gateway.security.auth import Caller, Role
-from schemas.codec import encode
+from gateway.commands.submit import Command, Submitter
+from gateway.http.caller import Caller
+from gateway.http.pagination import parse_cursor, write_cursor
+from gateway.http.problems import Problem
+from gateway.inbox.waiters import InboxNotifier
+from gateway.security.rate_limits import REPLAYS, Rates, within
 from schemas.notifications.delivery import DeliveryMark, DeliveryState, Way
 from schemas.security import Tokenizer
 from schemas.topics import DELIVERIES
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import KeyedEntry
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 from stream_processors.views.inbox import Entry, Inbox, InboxViews, Reached, member_of, name_of
 
+START = -1
+"""Before the oldest notice."""
+_OFFSET = re.compile(r"0|[1-9]\d{0,14}", re.ASCII)
 MOST_MARKS = 1000
 """Notices that one request marks as received at most; the next request marks the rest."""
 
 
-class InboxDesk:
+class InboxService:
     """`read` and `past` for new notices, `acknowledge` and `replay` for existing ones."""
 
     def __init__(
-        self,
-        log: RequestLog,
-        views: InboxViews,
-        tokenizer: Tokenizer,
-        bell: Bell,
-        *,
-        retry_after_s: int,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        self, submitter: Submitter, views: InboxViews, tokenizer: Tokenizer, notifier: InboxNotifier, rates: Rates
     ) -> None:
-        self._log, self._views, self._tokenizer, self._bell = log, views, tokenizer, bell
-        self._retry_after_s, self._now = retry_after_s, now
+        self._submitter, self._views, self._tokenizer, self._notifier = submitter, views, tokenizer, notifier
+        self._rates = rates
 
-    def cursor(self, recipient: str, log: str, offset: int) -> str:
-        return cursors.write_cursor(self._tokenizer, recipient, log, offset)
+    def write_cursor(self, recipient: str, log: str, offset: int) -> str:
+        """How far the recipient has read, bound to the log: a new log hides no notices behind the offsets of an old one."""
+        return write_cursor(self._tokenizer, str(offset), "inbox", recipient, log)
 
     async def place(self, recipient: str, text: str | None) -> int | None:
         """The offset of a received cursor, START without one; None if it is of another inbox."""
         if text is None:
-            return cursors.START
-        claimed = cursors.claimed(text)
-        if claimed is None:
+            return START
+        signed = parse_cursor(text)
+        if signed is None or not _OFFSET.fullmatch(signed.payload):
             return None
-        log = (await self._views.inbox(recipient, after=claimed.offset, limit=1)).log
-        return claimed.offset if claimed.is_of(self._tokenizer, recipient, log) else None
+        offset = int(signed.payload)
+        log = (await self._views.inbox(recipient, after=offset, limit=1)).log
+        return offset if signed.is_signed_for(self._tokenizer, "inbox", recipient, log) else None
 
     async def read(self, caller: Caller, recipient: str, *, after: int, limit: int, wait_s: float = 0.0) -> Inbox:
         """Returns the notices after the offset, as soon as there are any, at the latest after `wait_s` seconds."""
@@ -63,19 +61,24 @@ class InboxDesk:
         if page.entries or wait_s <= 0:
             return page
         ends = time.monotonic() + wait_s
-        async with self._bell.ear(recipient, caller) as ear:
+        async with self._notifier.hold_waiter(recipient, caller) as waiter:
             while True:
-                ear.listen()
+                waiter.listen()
                 page = await self._views.inbox(recipient, after=after, limit=limit)
                 remaining_s = ends - time.monotonic()
-                if page.entries or remaining_s <= 0 or self._bell.draining:
+                if page.entries or remaining_s <= 0 or self._notifier.draining:
                     return page
-                await ear.wait(remaining_s)
+                await waiter.wait(remaining_s)
 
     async def past(self, caller: Caller, recipient: str, upto: int, way: Way) -> None:
         """Marks everything up to and including this offset as received."""
         entries = await self._views.unreceived(recipient, upto=upto, limit=MOST_MARKS) if upto >= 0 else []
         await self._mark(caller, entries, DeliveryState.RECEIVED, way)
+
+    async def may_replay(self, recipient: str) -> None:
+        """Problem when notices of this inbox are asked for once more too often."""
+        detail = "you requested redelivery too often; the inbox contains every notice"
+        await within(self._rates, "replays", recipient, REPLAYS, detail)
 
     async def acknowledge(self, caller: Caller, recipient: str, notification_id: str) -> Entry:
         """Returns the acknowledged notice. A repeated call returns the first time."""
@@ -106,20 +109,18 @@ class InboxDesk:
 
     async def _mark(self, caller: Caller, entries: Sequence[Entry], state: DeliveryState, way: Way) -> datetime:
         """Appends a mark for each; if it is unknown whether the log has them, the request must be sent again."""
-        at = self._now()
+        at = self._submitter.now()
         if not entries:
             return at
-        marks = [_record(caller, entry, state, way, at) for entry in entries]
+        marks = [_mark_of(entry, state, way, at) for entry in entries]
         point("gateway.mark_built")
-        landed = await self._log.append(DELIVERIES, marks)
+        await self._submitter.append_all(DELIVERIES, marks, caller, advice="send the same request again", at=at)
         point("gateway.mark_appended")
-        if not all(isinstance(position, Position) for position in landed):
-            raise later("log-unavailable", "the broker did not acknowledge; send the same request again", self._retry_after_s)
         METRICS.inbox_marks.labels(state.value).inc(len(entries))
         return at
 
 
-def _record(caller: Caller, entry: Entry, state: DeliveryState, way: Way, at: datetime) -> KeyedEntry:
+def _mark_of(entry: Entry, state: DeliveryState, way: Way, at: datetime) -> Command:
     notice = entry.issued.notification
     mark = DeliveryMark(
         recipient=notice.recipient,
@@ -130,8 +131,5 @@ def _record(caller: Caller, entry: Entry, state: DeliveryState, way: Way, at: da
         notified_at=notice.at,
         notification_offset=entry.offset if entry.offset >= 0 else None,
     )
-    who = "institution" if caller.role is Role.INSTITUTION else "officer"
     name = f"{state.value}-{name_of(member_of(notice.recipient, notice.notification_id, 0))}-{int(at.timestamp() * 1000)}"
-    actor = f"{who}:{caller.subject}"
-    value = encode(DELIVERIES, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
-    return KeyedEntry(notice.recipient.encode(), value)
+    return Command(name, notice.recipient, mark)

@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
+from gateway.http.caller import Caller
+from gateway.http.sse import NEVER, Streaming
 from gateway.inbox.responses import item_out
-from gateway.inbox.service import InboxDesk
-from gateway.inbox.waiters import Bell, Ear
-from gateway.live.stream import NEVER, Streaming
-from gateway.metrics import METRICS
-from gateway.security.auth import Caller
+from gateway.inbox.service import InboxService
+from gateway.inbox.waiters import InboxNotifier, InboxWaiter
 from gateway.settings import GatewaySettings
 from schemas.security import Sealer
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 from stream_processors.views.inbox import Entry, InboxViews
 from stream_processors.views.reading import Rebuilding
 
@@ -31,9 +31,9 @@ class InboxStream(Streaming):
         caller: Caller,
         settings: GatewaySettings,
         *,
-        ear: Ear,
-        bell: Bell,
-        desk: InboxDesk,
+        waiter: InboxWaiter,
+        notifier: InboxNotifier,
+        service: InboxService,
         views: InboxViews,
         sealer: Sealer,
         after: int,
@@ -41,38 +41,38 @@ class InboxStream(Streaming):
         wall: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(caller, settings, now, wall)
-        self._ear, self._bell, self._desk, self._views, self._sealer = ear, bell, desk, views, sealer
+        self._waiter, self._notifier, self._service, self._views, self._sealer = waiter, notifier, service, views, sealer
         self._after, self._wall = after, wall
         self._more, self._caught_up = True, False
 
     @property
     def _draining(self) -> bool:
-        return self._bell.draining
+        return self._notifier.draining
 
     def _leave(self) -> None:
-        self._bell.leave(self._ear)
+        self._notifier.leave(self._waiter)
 
     def _wake(self) -> None:
-        self._ear.ring()
+        self._waiter.notify()
 
     def _due(self) -> float:
         return NEVER
 
     async def _next(self, now: float) -> bytes | None:
         """The next page of events. While the views are unavailable there is none, and the connection stays."""
-        self._ear.listen()
-        names = list(self._ear.again)
+        self._waiter.listen()
+        names = list(self._waiter.again)
         try:
-            again = [await self._views.noticed(self._ear.recipient, name) for name in names]
-            page = await self._views.inbox(self._ear.recipient, after=self._after, limit=PAGE)
+            again = [await self._views.noticed(self._waiter.recipient, name) for name in names]
+            page = await self._views.inbox(self._waiter.recipient, after=self._after, limit=PAGE)
         except (Rebuilding, RedisError, OSError):
             self._more = False
             return None
         for name in names:  # what was rung meanwhile waits for the next page
-            self._ear.again.pop(name, None)
+            self._waiter.again.pop(name, None)
         events = [self._event(redelivered, None) for redelivered in again if redelivered is not None]
         for entry in page.entries:
-            events.append(self._event(entry, self._desk.cursor(self._ear.recipient, page.log, entry.offset)))
+            events.append(self._event(entry, self._service.write_cursor(self._waiter.recipient, page.log, entry.offset)))
             self._after = entry.offset
             if self._caught_up:
                 METRICS.inbox_delay_s.observe(max(0.0, self._wall() - entry.issued.notification.at.timestamp()))
@@ -82,7 +82,7 @@ class InboxStream(Streaming):
 
     async def _sleep(self, longest_s: float) -> None:
         if not self._more:
-            await self._ear.wait(longest_s)
+            await self._waiter.wait(longest_s)
 
     def _event(self, entry: Entry, cursor: str | None) -> bytes:
         """A redelivered notice has no id, so it does not move the reader."""

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
-from gateway.metrics import METRICS
-from gateway.problems import later
-from gateway.security.auth import Caller
+from gateway.http.caller import Caller
+from gateway.http.problems import later
 from gateway.settings import GatewaySettings
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 from stream_processors.views.inbox import CHANNEL, heard
 
 logger = logging.getLogger("liandong.gateway")
@@ -63,7 +63,7 @@ class RedisNews:
 
 
 class NoNews:
-    """For a gateway without a subscription: waiters re-check periodically."""
+    """For a gateway that is_listening nothing: those who wait look again by and by."""
 
     async def begin(self) -> None:
         raise ConnectionError("no store to subscribe to")
@@ -75,11 +75,11 @@ class NoNews:
         return
 
 
-class Ear:
+class InboxWaiter:
     """One waiter. `caller`: whose place it takes. `again`: names of redelivered notices."""
 
-    def __init__(self, recipient: str, caller: str, bell: Bell) -> None:
-        self.recipient, self.caller, self._bell = recipient, caller, bell
+    def __init__(self, recipient: str, caller: str, notifier: InboxNotifier) -> None:
+        self.recipient, self.caller, self._notifier = recipient, caller, notifier
         self.again: dict[str, None] = {}
         self._event = asyncio.Event()
 
@@ -87,23 +87,23 @@ class Ear:
         """Starts to listen; call it before reading."""
         self._event.clear()
 
-    def ring(self, name: str = "") -> None:
+    def notify(self, name: str = "") -> None:
         if name and len(self.again) < _MOST_REPLAYS:
             self.again[name] = None
         self._event.set()
 
     async def wait(self, longest_s: float) -> None:
         """Waits until there may be news since `listen`, or the time is over."""
-        again_s = _AGAIN_S if self._bell.hears else _AGAIN_WHILE_DEAF_S
+        again_s = _AGAIN_S if self._notifier.is_listening else _AGAIN_WHILE_DEAF_S
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, min(longest_s, again_s))):
                 await self._event.wait()
 
 
-class Bell:
+class InboxNotifier:
     def __init__(self, settings: GatewaySettings, make: MakeNews) -> None:
         self._settings, self._make = settings, make
-        self._ears: dict[str, set[Ear]] = {}
+        self._waiters: dict[str, set[InboxWaiter]] = {}
         self._count: Counter[str] = Counter()
         self._callers: Counter[str] = Counter()
         self._running: asyncio.Task[None] | None = None
@@ -111,23 +111,23 @@ class Bell:
         self.draining = False
 
     @property
-    def hears(self) -> bool:
+    def is_listening(self) -> bool:
         return self._ready.is_set()
 
     @contextlib.asynccontextmanager
-    async def ear(self, recipient: str, caller: Caller) -> AsyncIterator[Ear]:
+    async def hold_waiter(self, recipient: str, caller: Caller) -> AsyncIterator[InboxWaiter]:
         """Problem if too many wait."""
-        ear = await self.join(recipient, caller)
+        waiter = await self.join(recipient, caller)
         try:
-            yield ear
+            yield waiter
         finally:
-            self.leave(ear)
+            self.leave(waiter)
 
-    async def join(self, recipient: str, caller: Caller) -> Ear:
-        """Like `ear`, for callers that call `leave` themselves."""
+    async def join(self, recipient: str, caller: Caller) -> InboxWaiter:
+        """Like `hold_waiter`, for callers that call `leave` themselves."""
         self._admit(recipient, who := f"{caller.role} {caller.subject}")
-        ear = Ear(recipient, who, self)
-        self._ears.setdefault(recipient, set()).add(ear)
+        waiter = InboxWaiter(recipient, who, self)
+        self._waiters.setdefault(recipient, set()).add(waiter)
         self._count[recipient] += 1
         self._callers[who] += 1
         METRICS.inbox_waiting.set(self._count.total())
@@ -138,9 +138,9 @@ class Bell:
                 async with asyncio.timeout(_RETRY_S):
                     await self._ready.wait()
         except BaseException:
-            self.leave(ear)
+            self.leave(waiter)
             raise
-        return ear
+        return waiter
 
     def _admit(self, recipient: str, who: str) -> None:
         """Problem if too many wait: in all, for this inbox, or of this caller. Any unit may have an inbox (of a letter or a
@@ -156,15 +156,15 @@ class Bell:
             detail = f"{limits.inbox_waiting_per_caller_limit} of your requests already wait; close one"
             raise later("too-many-streams", detail, limits.retry_after_s)
 
-    def leave(self, ear: Ear) -> None:
-        ears = self._ears.get(ear.recipient, set())
-        if ear not in ears:
+    def leave(self, waiter: InboxWaiter) -> None:
+        waiters = self._waiters.get(waiter.recipient, set())
+        if waiter not in waiters:
             return
-        ears.discard(ear)
-        if not ears:
-            del self._ears[ear.recipient]
-        self._count[ear.recipient] -= 1
-        self._callers[ear.caller] -= 1
+        waiters.discard(waiter)
+        if not waiters:
+            del self._waiters[waiter.recipient]
+        self._count[waiter.recipient] -= 1
+        self._callers[waiter.caller] -= 1
         self._count += Counter()  # those at zero go
         self._callers += Counter()
         METRICS.inbox_waiting.set(self._count.total())
@@ -172,7 +172,7 @@ class Bell:
     def drain(self) -> None:
         """Answers all waiters at once."""
         self.draining = True
-        self._ring_all()
+        self._notify_all()
 
     async def close(self) -> None:
         self.drain()
@@ -180,10 +180,10 @@ class Bell:
             self._running.cancel()
             await asyncio.wait((self._running,))
 
-    def _ring_all(self) -> None:
-        for ears in self._ears.values():
-            for ear in ears:
-                ear.ring()
+    def _notify_all(self) -> None:
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.notify()
 
     async def _run(self) -> None:
         """Listens while somebody waits, and a little longer."""
@@ -192,7 +192,7 @@ class Bell:
             try:
                 await source.begin()
                 self._ready.set()
-                self._ring_all()  # what was said before is not heard again
+                self._notify_all()  # what was said before is not heard again
                 await self._relay(source)
                 return
             except asyncio.CancelledError:
@@ -209,9 +209,9 @@ class Bell:
         quiet = 0.0
         clock = asyncio.get_running_loop().time
         since = clock()
-        while quiet < self._settings.live_linger_s or self._ears:
+        while quiet < self._settings.live_linger_s or self._waiters:
             for recipient, name in await source.more():
-                for ear in self._ears.get(recipient, ()):
-                    ear.ring(name)
-            since = clock() if self._ears else since
+                for waiter in self._waiters.get(recipient, ()):
+                    waiter.notify(name)
+            since = clock() if self._waiters else since
             quiet = clock() - since

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.http.sse import NEVER
 from gateway.live.rows import Row
-
-NEVER = float("inf")
 
 
 class Update(NamedTuple):

@@ -12,14 +12,16 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 
-from gateway.cases.responses import QueueOut
+from gateway.http.caller import Caller
+from gateway.http.pagination import parse_cursor, write_cursor
+from gateway.http.problems import later
 from gateway.live.coalesce import Coalescer
-from gateway.live.rows import Place, Render, Row, place_of, reaches
+from gateway.live.rows import Place, Render, Row, reaches, read_place, write_place
 from gateway.live.source import MakeSource, Source
-from gateway.metrics import METRICS
-from gateway.problems import later
-from gateway.security.auth import Caller
+from gateway.rendering.queues import QueueOut
 from gateway.settings import GatewaySettings
+from schemas.security import Tokenizer
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 
 logger = logging.getLogger("liandong.gateway")
 
@@ -62,8 +64,10 @@ class Client:
 class Hub:
     """`join` before the first event, `leave` after the last, `drain` before the process ends."""
 
-    def __init__(self, settings: GatewaySettings, make: MakeSource, count: CountQueues, render: Render) -> None:
-        self._settings, self._make, self._count, self.render = settings, make, count, render
+    def __init__(
+        self, settings: GatewaySettings, make: MakeSource, count: CountQueues, render: Render, tokenizer: Tokenizer
+    ) -> None:
+        self._settings, self._make, self._count, self.render, self._tokenizer = settings, make, count, render, tokenizer
         self.clients: set[Client] = set()
         self._officers: Counter[str] = Counter()
         self._rows: OrderedDict[str, Row] = OrderedDict()
@@ -74,7 +78,19 @@ class Hub:
         self._left_at = 0.0
         self._changed = False
         self.place = Place("", ())
+        self._signed = (self.place, "")
         self.draining = False
+
+    @property
+    def event_id(self) -> str:
+        """The signed cursor of the present place: the same for all clients, so it is signed once."""
+        if self._signed[0] != self.place:
+            self._signed = self.place, write_cursor(self._tokenizer, write_place(self.place), "live")
+        return self._signed[1]
+
+    def _place_of(self, last_id: str | None) -> Place | None:
+        signed = parse_cursor(last_id or "")
+        return read_place(signed.payload) if signed is not None and signed.is_signed_for(self._tokenizer, "live") else None
 
     async def join(self, caller: Caller, wants: Wants, last_id: str | None) -> Client:
         """Problem if there are too many, or if the log or the views are unavailable."""
@@ -140,7 +156,7 @@ class Hub:
     def _begin(self, client: Client, last_id: str | None) -> None:
         """Resumes where the client was, if all later rows are kept; else the client reads its lists and continues from there."""
         client.begun = True
-        since = place_of(last_id)
+        since = self._place_of(last_id)
         if since is not None and since.log == self.place.log and reaches(since, self._floor):
             for row in self._rows.values():
                 if not since.holds(row):

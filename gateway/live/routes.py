@@ -5,16 +5,20 @@ Invariant: a listener may see every queue it gets, which is checked when the con
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, Field
 
-from gateway.cases.responses import CaseOut, QueueOut
-from gateway.http.endpoint import Call, Endpoint
-from gateway.live.hub import Wants
+from gateway.http.call import Call
+from gateway.http.endpoint import Endpoint
+from gateway.http.problems import Problem
+from gateway.http.roles import OFFICERS, own_queue
+from gateway.live.hub import Hub, Wants
 from gateway.live.stream import EventStream
-from gateway.problems import Problem
-from gateway.queues.routes import OFFICERS, own_queue
+from gateway.rendering.cases import CaseOut
+from gateway.rendering.queues import QueueOut
 from gateway.security.audit import accessed
-from gateway.security.auth import Caller
+from gateway.settings import GatewaySettings
 
 _MOST_QUEUES = 64
 
@@ -46,41 +50,25 @@ async def get_events(call: Call) -> EventStream:
     if len(names) > _MOST_QUEUES:
         raise Problem("invalid-request", f"a request may name at most {_MOST_QUEUES} queues", errors=[])
     queues = frozenset(own_queue(name, call.caller) for name in names)
-    return await _events(call, ",".join(sorted(queues)) or None, queues.__contains__ if queues else _all_of(call.caller))
-
-
-def _all_of(caller: Caller) -> Wants:
-    return caller.may_work_on
+    return await _events(call, ",".join(sorted(queues)) or None, queues.__contains__ if queues else call.caller.may_work_on)
 
 
 async def _events(call: Call, named: str | None, wants: Wants) -> EventStream:
     """`named` is the audit record of the listener: None for all of the caller's queues."""
-    services = call.services
+    hub = call.find_service(Hub)
     accessed(call.caller, "live", queue=named)
-    client = await services.live.join(call.caller, wants, call.request.headers.get("last-event-id"))
-    return EventStream(services.live, client, services.settings)
+    client = await hub.join(call.caller, wants, call.request.headers.get("last-event-id"))
+    return EventStream(hub, client, call.find_service(GatewaySettings))
 
 
-_PROBLEMS = ("invalid-request", "too-many-streams", "overloaded", "views-rebuilding")
-
-
-def _endpoint(path: str, handler: object, summary: str, query: type[BaseModel] | None) -> Endpoint:
-    return Endpoint(
-        "GET",
-        path,
-        handler,  # type: ignore[arg-type]
-        OFFICERS,
-        summary,
-        streams=True,
-        query=query,
-        answers={200: LiveOut},
-        answer_media="text/event-stream",
-        takes=("Last-Event-ID",),
-        problems=_PROBLEMS,
-    )
-
-
+_STREAM: dict[str, Any] = {
+    "streaming": True,
+    "answer": LiveOut,
+    "media": "text/event-stream",
+    "request_headers": ("Last-Event-ID",),
+    "problems": ("invalid-request", "too-many-streams", "overloaded", "views-rebuilding"),
+}
 ENDPOINTS = [
-    _endpoint("/v1/queues/events", get_events, "Stream changes of several queues", EventsQuery),
-    _endpoint("/v1/queues/{queue}/events", get_queue_events, "Stream changes of a queue", None),
+    Endpoint("GET", "/v1/queues/events", get_events, OFFICERS, "Stream changes of several queues", query=EventsQuery, **_STREAM),
+    Endpoint("GET", "/v1/queues/{queue}/events", get_queue_events, OFFICERS, "Stream changes of a queue", **_STREAM),
 ]

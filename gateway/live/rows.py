@@ -1,4 +1,5 @@
-"""Rows of a live queue, and the id of an event: a position in the log, so that any gateway can resume from it.
+"""Rows of a live queue, and the position in the log that the id of an event holds, so that any gateway can
+resume from it.
 
 Invariant: a row is the entry of the case in `GET /v1/queues/{queue}/cases` at that revision.
 """
@@ -50,17 +51,17 @@ class Place(NamedTuple):
         return row.offset < self.offsets[row.partition]
 
 
-_ID = re.compile(r"([0-9a-f]{8})((?:-[0-9a-z]{1,11}){1,64})", re.ASCII)
+_PLACE = re.compile(r"([0-9a-f]{8})((?:-[0-9a-z]{1,11}){1,64})", re.ASCII)
 
 
-def event_id(place: Place) -> str:
+def write_place(place: Place) -> str:
     """`1f0a93bc-2s-0-1a-…`: the log, then the offsets in base 36."""
     return "-".join((place.log, *map(_base36, place.offsets)))
 
 
-def place_of(text: str | None) -> Place | None:
-    """Parses an `event_id`; None for anything else."""
-    match = _ID.fullmatch(text or "")
+def read_place(text: str) -> Place | None:
+    """Parses what `write_place` wrote; None for anything else."""
+    match = _PLACE.fullmatch(text)
     return None if match is None else Place(match[1], tuple(int(offset, 36) for offset in match[2].split("-")[1:]))
 
 

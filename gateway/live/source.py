@@ -20,12 +20,12 @@ from redis.asyncio import Redis
 
 from gateway.adapters.kafka import LogUnavailable
 from gateway.live.rows import LiveChange, Place, Row
-from gateway.metrics import METRICS
 from schemas.topics import CASE_CHANGES
 from stream_processors.progress import STREAM, Folded, folded
 from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.kafka import make_consumer
 from stream_processors.runtime.log import Record
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 from stream_processors.state.fold_run import read_chunk
 from stream_processors.state.marks import Marks
 from stream_processors.views.reading import Rebuilding

@@ -12,29 +12,28 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, RootModel
 from starlette.responses import Response
 
-from gateway.commands.case_commands import Pending, Standing, actor_of
+from gateway.adapters.idempotency import Remembered
+from gateway.commands.admission import find_own_signal
+from gateway.commands.case_commands import Pending, Standing
 from gateway.commands.case_requests import (
-    CASE,
-    INSTITUTIONS,
     act,
     action_of,
-    body_of,
     live_case,
-    move_endpoint,
     pending_reply,
     protector,
-    teller,
     wanted_of,
 )
-from gateway.http.endpoint import Call
+from gateway.commands.endpoints import command_endpoint
+from gateway.http.call import Call
+from gateway.http.problems import Problem, later
+from gateway.http.request_body import read_json
 from gateway.http.responses import dumped
-from gateway.orders.responses import MeasureOut
-from gateway.problems import Problem, later
+from gateway.http.roles import INSTITUTIONS
+from gateway.rendering.case_parts import MeasureOut, teller
 from schemas.cases.case import ActionKind, Case
 from schemas.measures import Measure, MeasureIn
 from schemas.security import Tokenizer
 from stream_processors.views.allowed_actions import MERGES_FOLLOWED
-from stream_processors.views.receipts import Receipt
 
 _MARKS = {"recorded_at", "late", "done_late", "note_sealed", "agency_reference_sealed"}
 """Members of a measure that come from the log or are sealed anew on each request."""
@@ -53,14 +52,14 @@ class MeasuredOut(BaseModel):
 
 async def post_case_measure(call: Call) -> Response:
     """Reports a measure for a case that you are part of. It starts and stops your deadlines; a late one is kept and marked."""
-    body = (await body_of(call, MeasureBody)).root
+    body = (await read_json(call, MeasureBody)).root
     outcome = await _measured(call, await live_case(call), body)
     return pending_reply(outcome) if isinstance(outcome, Pending) else dumped(outcome)
 
 
 async def post_signal_measure(call: Call) -> Response:
     """Reports a measure by your signal's id: every case of the signal records it."""
-    body = (await body_of(call, MeasureBody)).root
+    body = (await read_json(call, MeasureBody)).root
     signal_id, cases = await _cases(call)
     body = body.model_copy(update={"signal_id": body.signal_id or signal_id})
     outcomes = await asyncio.gather(*(_measured(call, case, body) for case in cases), return_exceptions=True)
@@ -92,7 +91,7 @@ async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pen
         return outcome
     stored = await _find_measure(call, outcome, made)
     if stored is None:  # the case that decided hands it over, and the one that takes it in is not in the views yet
-        return Pending(action_id, Standing(actor_of(call.caller), case.case_id, requested.kind.value, print_))
+        return Pending(action_id, Standing(call.caller.actor, case.case_id, requested.kind.value, print_))
     return teller(call).measure(*stored)
 
 
@@ -117,10 +116,10 @@ def measure_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
 
 async def _cases(call: Call) -> tuple[str, list[Case]]:
     """The counting signal and its cases. Duplicate content under another reference belongs to its first signal."""
-    receipt = await _own_receipt(call, call.request.path_params["signal_id"])
-    if receipt is not None and receipt.of is not None:
-        receipt = await _own_receipt(call, receipt.of)
-    if receipt is None:
+    receipt = await find_own_signal(call, call.request.path_params["signal_id"])
+    if not isinstance(receipt, Remembered) and receipt.of is not None:
+        receipt = await find_own_signal(call, receipt.of)
+    if isinstance(receipt, Remembered):
         raise later(
             "signal-without-case", "the signal has not been assessed yet; retry in a moment", call.services.settings.retry_after_s
         )
@@ -137,21 +136,9 @@ async def _cases(call: Call) -> tuple[str, list[Case]]:
     return receipt.signal_id, cases
 
 
-async def _own_receipt(call: Call, signal_id: str) -> Receipt | None:
-    """None while it is not assessed. Another's signal does not exist."""
-    services, institution = call.services, call.caller.subject
-    receipt = await services.views.receipt(signal_id)
-    if receipt is not None and receipt.institution == institution:
-        return receipt
-    record = await services.memory.find(signal_id) if receipt is None else None
-    if record is None or record.institution != institution or record.signal_id != signal_id:
-        raise Problem("not-found", "you sent no such signal")
-    return None
-
-
-_REFUSALS = (*CASE, "time-out-of-range", "too-many-measures")
+_REFUSALS = ("time-out-of-range", "too-many-measures")
 ENDPOINTS = [
-    move_endpoint(
+    command_endpoint(
         "/v1/cases/{case_id}/measures",
         post_case_measure,
         INSTITUTIONS,
@@ -160,7 +147,7 @@ ENDPOINTS = [
         answer=MeasureOut,
         problems=_REFUSALS,
     ),
-    move_endpoint(
+    command_endpoint(
         "/v1/signals/{signal_id}/measures",
         post_signal_measure,
         INSTITUTIONS,

@@ -8,17 +8,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from gateway.commands.case_requests import OFFICERS, body_of, seen_case
-from gateway.http.endpoint import Call, Endpoint
+from gateway.commands.case_requests import seen_case
+from gateway.http.call import Call
+from gateway.http.endpoint import Endpoint
+from gateway.http.problem_sets import QUERY, VIEWS
+from gateway.http.problems import Problem
+from gateway.http.request_body import RequestBody, read_json
 from gateway.http.responses import dumped
+from gateway.http.roles import OFFICERS
 from gateway.money_trail.responses import AccountOut, TrailOut, Writer
 from gateway.money_trail.service import Gathered, Reading
-from gateway.problems import Problem
 from gateway.security.audit import accessed
-from schemas.common import Amount, AmountMinor, AtMost, EventTime, Exact, GivenInstant, Name
+from schemas.common import Amount, AmountMinor, AtMost, EventTime, GivenInstant, Name
 from schemas.money_trail import Moved, TrailRules
 from schemas.orders.kinds import OrderKind
 from schemas.policy import Policy
@@ -32,21 +36,19 @@ MOST_TRACED = 50
 """Payments traced for one return at most. Each one is traced separately."""
 
 
-class PaymentIn(Exact):
+class PaymentIn(RequestBody):
     """A payment into the account from your file. `payer`: any name that distinguishes payers; `traced_minor`: the part that is
     known to be still there."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     payer: Name
     amount_minor: Moved
     at: EventTime | None = None
     traced_minor: AmountMinor | None = None
 
 
-class RefundIn(Exact):
+class RefundIn(RequestBody):
     """The frozen `balance` of an `account`. Default for `payments`: the losses that the trail finds there."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     account: Named
     balance: Amount
     public_notice_ends_at: GivenInstant | None = None
@@ -93,12 +95,9 @@ async def get_trail(call: Call) -> Response:
 async def post_refund(call: Call) -> Response:
     """Calculates how frozen money is returned to its payers: directly, by time, or pro rata, with every step of the working and
     its legal basis. Nothing is stored or ordered."""
-    body = await body_of(call, RefundIn)
+    body = await read_json(call, RefundIn)
     case, policy, services = await seen_case(call), call.services.policy, call.services
-    try:
-        token = services.tokenizer.subject(body.account.kind, body.account.value)
-    except UnicodeEncodeError:
-        raise Problem("invalid-request", "the value contains an unpaired surrogate and is not valid UTF-8", errors=[]) from None
+    token = services.tokenizer.subject(body.account.kind, body.account.value)
     gathered = await _reading(call, policy.trail).into(case.case_id, token)
     if token not in gathered.names and all(order.subject is None or order.subject.token != token for order in case.orders):
         raise Problem("unknown-account", "no case of your unit and no order of this case names the account")
@@ -169,7 +168,6 @@ def _find_payments(gathered: Gathered, account: str, currency: str, rules: Trail
     return payments, partial
 
 
-_PROBLEMS = ("unknown-case", "views-rebuilding", "state-unavailable")
 ENDPOINTS = [
     Endpoint(
         "GET",
@@ -177,8 +175,8 @@ ENDPOINTS = [
         get_trail,
         OFFICERS,
         "Retrieve the money trail of a case",
-        answers={200: TrailOut},
-        problems=_PROBLEMS,
+        answer=TrailOut,
+        problems=("unknown-case", *VIEWS),
     ),
     Endpoint(
         "POST",
@@ -187,7 +185,7 @@ ENDPOINTS = [
         OFFICERS,
         "Calculate a return of frozen funds",
         body=RefundIn,
-        answers={200: RefundOut},
-        problems=("invalid-request", "unknown-account", *_PROBLEMS),
+        answer=RefundOut,
+        problems=("unknown-case", "unknown-account", *QUERY),
     ),
 ]

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, get_args
+from typing import NamedTuple, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -19,7 +19,6 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from gateway.adapters.idempotency import StateUnavailable
-from gateway.scorecards.service import Cards
 from schemas.cases.case import ActionKind
 from schemas.policy import Severity
 from schemas.scorecards import CardKind, Scorecard
@@ -51,6 +50,14 @@ class Seen(NamedTuple):
     counters: dict[str, int]
     standings: list[Standing]
     cards: list[Scorecard]
+
+
+class Cards(Protocol):
+    """The scorecards of a period, and the period that is running."""
+
+    async def card(self, kind: CardKind, period: str) -> Scorecard: ...
+
+    def running(self) -> str: ...
 
 
 class Limit:

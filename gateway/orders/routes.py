@@ -7,31 +7,28 @@ officer as a unit of his token.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from starlette.responses import Response
 
 from gateway.commands.case_requests import (
-    BOTH,
-    CASE,
-    OFFICERS,
     Place,
     act,
     action_of,
-    body_of,
     is_officer,
-    move_endpoint,
     place_of,
     protector,
     reply,
     seen_case,
-    teller,
     wanted_of,
 )
-from gateway.http.endpoint import Call, Endpoint
+from gateway.commands.endpoints import command_endpoint
+from gateway.http.call import Call
+from gateway.http.endpoint import Endpoint, Handler
+from gateway.http.problem_sets import VIEWS
+from gateway.http.problems import Problem
+from gateway.http.request_body import read_json
 from gateway.http.responses import dumped
-from gateway.orders.responses import OrderOut, own_orders
-from gateway.problems import Problem
+from gateway.http.roles import BOTH, OFFICERS
+from gateway.rendering.case_parts import OrderOut, own_orders, teller
 from gateway.security.audit import accessed
 from schemas.appeals import MoveIn
 from schemas.cases.case import ActionKind, Case
@@ -43,7 +40,7 @@ from schemas.orders.requests import AnswerIn, OrderIn
 async def post_order(call: Call) -> Response:
     """Issues an order about a case of yours. From the policy's amount on it awaits dual approval. `verify` lists the fields that
     the institution compares with its books before it stops anything. Readable values are sealed before they leave the gateway."""
-    body = await body_of(call, OrderIn)
+    body = await read_json(call, OrderIn)
     case = await seen_case(call)
     action_id = action_of(call)
     name = name_of(ORDER, case.case_id, action_id)
@@ -68,7 +65,7 @@ async def post_answer(call: Call) -> Response:
     """Answers an order to you: received, verified (the compared fields), mismatch (nothing was stopped), executed (amount and
     time), refused or failed (reason), lifted (nothing is held any more). `allowed_transitions` lists the allowed results. An
     officer answers a letter that a unit of his token received."""
-    body = await body_of(call, AnswerIn)
+    body = await read_json(call, AnswerIn)
     name, case = await _place(call)
     order = _find(call, case, name)
     who = teller(call).answers_as(order) if order is not None else None
@@ -82,9 +79,9 @@ async def post_answer(call: Call) -> Response:
     return reply(outcome, lambda after: _render_order(call, after, name))
 
 
-def _mover(kind: OrderEventKind, description: str) -> Callable[[Call], Awaitable[Response]]:
+def _handler_of(kind: OrderEventKind) -> Handler:
     async def move(call: Call) -> Response:
-        body = await body_of(call, MoveIn)
+        body = await read_json(call, MoveIn)
         name, case = await _place(call)
         if not call.caller.may_work_on(case.queue):
             raise Problem("unknown-order", "the case has no such order, or you may not see it")
@@ -94,7 +91,6 @@ def _mover(kind: OrderEventKind, description: str) -> Callable[[Call], Awaitable
         outcome = await act(call, case, wanted_of(ActionKind.ORDER, f"{name} {kind}", body, lambda: members), action_id)
         return reply(outcome, lambda after: _render_order(call, after, name))
 
-    move.__name__, move.__doc__ = f"post_order_{kind.value}", description
     return move
 
 
@@ -120,15 +116,16 @@ def _render_order(call: Call, case: Case, name: str) -> OrderOut:
 
 
 _ISSUE = (
-    "unknown-order",
-    "order-kind-not-enabled",
-    "order-incomplete",
-    "amount-exceeds-traced",
-    "already-held",
-    "already-released",
-    "amount-exceeds-held",
-    "account-limit-reached",
-    "too-many-orders",
+    *(
+        "unknown-order",
+        "order-kind-not-enabled",
+        "order-incomplete",
+        "amount-exceeds-traced",
+        "already-held",
+        "already-released",
+        "amount-exceeds-held",
+    ),
+    *("account-limit-reached", "too-many-orders"),
 )
 _AGREE = (
     "second-approver-required",
@@ -141,19 +138,15 @@ _AGREE = (
     "amount-exceeds-held",
 )
 _ANSWER = (
-    "unknown-order",
-    "not-recipient",
-    "not-verified",
-    "fields-mismatch",
-    "reason-missing",
-    "answer-missing",
-    "amount-missing",
-    "records-not-kept",
-    "amount-exceeds-traced",
-    "amount-exceeds-held",
-    "public-notice-running",
-    "order-expired",
-    "time-out-of-range",
+    *("unknown-order", "not-recipient", "not-verified", "fields-mismatch", "reason-missing", "answer-missing", "amount-missing"),
+    *(
+        "records-not-kept",
+        "amount-exceeds-traced",
+        "amount-exceeds-held",
+        "public-notice-running",
+        "order-expired",
+        "time-out-of-range",
+    ),
 )
 _MOVES: tuple[tuple[str, OrderEventKind, str, str], ...] = (
     ("approve", OrderEventKind.APPROVE, "Approve an order", "Approves the order as the second person. The order is issued."),
@@ -162,43 +155,24 @@ _MOVES: tuple[tuple[str, OrderEventKind, str, str], ...] = (
     ("renew", OrderEventKind.RENEW, "Renew an order", "Extends the order by one length from its current end."),
 )
 ENDPOINTS = [
-    move_endpoint(
-        "/v1/cases/{case_id}/orders",
-        post_order,
-        OFFICERS,
-        "Issue an order",
-        body=OrderIn,
-        answer=OrderOut,
-        problems=(*CASE, *_ISSUE),
+    command_endpoint(
+        "/v1/cases/{case_id}/orders", post_order, OFFICERS, "Issue an order", body=OrderIn, answer=OrderOut, problems=_ISSUE
     ),
-    Endpoint(
-        "GET",
-        "/v1/orders/{order_id}",
-        get_order,
-        BOTH,
-        "One order",
-        answers={200: OrderOut},
-        problems=("unknown-order", "views-rebuilding", "state-unavailable"),
-    ),
-    move_endpoint(
-        "/v1/orders/{order_id}/answers",
-        post_answer,
-        BOTH,
-        "Answer an order",
-        body=AnswerIn,
-        answer=OrderOut,
-        problems=(*CASE, *_ANSWER),
+    Endpoint("GET", "/v1/orders/{order_id}", get_order, BOTH, "One order", answer=OrderOut, problems=("unknown-order", *VIEWS)),
+    command_endpoint(
+        "/v1/orders/{order_id}/answers", post_answer, BOTH, "Answer an order", body=AnswerIn, answer=OrderOut, problems=_ANSWER
     ),
     *(
-        move_endpoint(
+        command_endpoint(
             f"/v1/orders/{{order_id}}/{word}",
-            _mover(kind, description),
+            _handler_of(kind),
             OFFICERS,
             summary,
+            name=f"post_order_{kind.value}",
+            description=description,
             body=MoveIn,
-            body_required=False,
             answer=OrderOut,
-            problems=(*CASE, "unknown-order", *_AGREE),
+            problems=("unknown-order", *_AGREE),
         )
         for word, kind, summary, description in _MOVES
     ),

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from gateway.cases.responses import LinksOut
-from schemas.common import AtMost, EventTime, Exact, Instant, PartyId
+from gateway.http.request_body import RequestBody, RequestQuery
+from gateway.http.responses import LinksOut, copy_fields
+from schemas.common import AtMost, EventTime, Instant, PartyId, Revision
 from schemas.oversight.appraisals import (
     MOST_UNITS,
     Appraisal,
@@ -33,14 +34,10 @@ from stream_processors.domain.oversight import data_request, supervision
 from stream_processors.domain.oversight.dispatch import overdue
 
 
-class _Body(Exact):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-
-class OversightMoveIn(_Body):
+class OversightMoveIn(RequestBody):
     """`revision`: the one you saw; another current one refuses the action."""
 
-    revision: int | None = Field(default=None, ge=1, le=2**53)
+    revision: Revision | None = None
 
 
 class AppraisalPublishIn(OversightMoveIn):
@@ -68,7 +65,7 @@ class RulingIn(OversightMoveIn):
     document_number: Paper | None = None
 
 
-class SupervisionIn(_Body):
+class SupervisionIn(RequestBody):
     """`kind`: circular (通报), interview (约谈) or listed (挂牌督办); to be answered by `answer_by`."""
 
     unit: PartyId
@@ -92,7 +89,7 @@ class DataDeadlineIn(OversightMoveIn):
     due_at: EventTime
 
 
-class DataRequestIn(_Body):
+class DataRequestIn(RequestBody):
     unit: PartyId
     due_at: EventTime
     document_number: Paper
@@ -111,10 +108,9 @@ class CampaignIn(OversightMoveIn):
     people_reached: int = Field(ge=0, le=10**9)
 
 
-class OversightQuery(BaseModel):
+class OversightQuery(RequestQuery):
     """`state`: as in the records."""
 
-    model_config = ConfigDict(extra="forbid")
     unit: PartyId | None = None
     state: str | None = Field(default=None, max_length=20)
     limit: int = Field(default=100, ge=1, le=500)
@@ -208,7 +204,7 @@ class JwksOut(BaseModel):
 
 def appraisal_out(record: Appraisal, verifier: Callable[[str], bytes | None], mine: Callable[[str], bool] | None) -> AppraisalOut:
     """`mine`: the units whose figures are shown; None for all."""
-    fields = {name: getattr(record, name) for name in AppraisalOut.model_fields if name in Appraisal.model_fields}
+    fields = copy_fields(AppraisalOut, record, "verified", "allowed_transitions")
     if mine is not None:
         fields["results"] = tuple(result for result in record.results if mine(result.unit))
         fields["disputes"] = tuple(dispute for dispute in record.disputes if mine(dispute.unit))
@@ -219,7 +215,7 @@ def appraisal_out(record: Appraisal, verifier: Callable[[str], bytes | None], mi
 
 
 def supervision_out(record: Supervision, now: datetime) -> SupervisionOut:
-    fields = {name: getattr(record, name) for name in SupervisionOut.model_fields if name in Supervision.model_fields}
+    fields = copy_fields(SupervisionOut, record, "overdue", "allowed_transitions")
     late = overdue(record, now) or record.state is SupervisionState.OVERDUE
     state = SupervisionState.OVERDUE if late else record.state
     moves = supervision.TABLE.allowed(state, record)
@@ -228,9 +224,9 @@ def supervision_out(record: Supervision, now: datetime) -> SupervisionOut:
 
 
 def data_out(record: DataRequest) -> DataRequestOut:
-    fields = {name: getattr(record, name) for name in DataRequestOut.model_fields if name in DataRequest.model_fields}
+    fields = copy_fields(DataRequestOut, record, "allowed_transitions")
     return DataRequestOut.model_construct(**fields, allowed_transitions=list(data_request.TABLE.allowed(record.state, record)))
 
 
 def campaign_out(record: Campaign) -> CampaignOut:
-    return CampaignOut.model_construct(**{name: getattr(record, name) for name in CampaignOut.model_fields})
+    return CampaignOut.model_construct(**copy_fields(CampaignOut, record))

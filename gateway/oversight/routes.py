@@ -7,6 +7,7 @@ request in the log, and the response is the record after it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -14,10 +15,16 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
-from gateway.cases.responses import LinksOut
-from gateway.http.endpoint import Call, Endpoint, Handler
-from gateway.http.request_body import media_type, read_body
-from gateway.http.responses import dumped
+from gateway.commands.endpoints import command_endpoint
+from gateway.commands.oversight_commands import OversightCommands
+from gateway.http.call import Call
+from gateway.http.caller import Role
+from gateway.http.endpoint import Endpoint
+from gateway.http.problem_sets import OVERSIGHT_COMMAND, QUERY, VIEWS
+from gateway.http.problems import Problem, of_refused
+from gateway.http.request_body import read_json, read_query
+from gateway.http.responses import LinksOut, dumped
+from gateway.http.roles import COORDINATION, COORDINATORS, OFFICERS
 from gateway.oversight.responses import (
     AnswerDeadlineIn,
     AppraisalOut,
@@ -38,13 +45,12 @@ from gateway.oversight.responses import (
     SupervisionsOut,
     UnitAnswerIn,
     appraisal_out,
+    campaign_out,
     data_out,
     supervision_out,
 )
-from gateway.problems import Problem, of_refused
 from gateway.security.audit import accessed
-from gateway.security.auth import Role
-from gateway.signals.parsing import validated
+from gateway.settings import GatewaySettings
 from schemas.oversight.appraisals import (
     FIGURES,
     Appraisal,
@@ -55,14 +61,22 @@ from schemas.oversight.appraisals import (
     SupervisionMoveKind,
     UnitResult,
 )
-from schemas.oversight.oversight import PARTS, CampaignMove, DataMove, DataMoveKind, DataRequest, OversightAction, Record, about
+from schemas.oversight.oversight import (
+    PARTS,
+    Campaign,
+    CampaignMove,
+    DataMove,
+    DataMoveKind,
+    DataRequest,
+    OversightAction,
+    Record,
+    about,
+)
 from schemas.parsing import refused
 from schemas.scorecards import CardKind
 from schemas.security.signing import Ed25519Verifier, public_keys, public_path
 from stream_processors.domain.scorecards import card
 
-BODY, UNITS = frozenset({Role.COORDINATOR}), frozenset({Role.OFFICER})
-BOTH = BODY | UNITS
 _NOT_THERE = "there is no such record, or you may not see it"
 
 
@@ -85,12 +99,8 @@ _MOVES: dict[str, Any] = {
 
 async def act(call: Call, model: type[BaseModel], make: Make) -> Record | Response:
     """Returns the record after the request, or that it is not decided yet."""
-    services = call.services
-    raw = await read_body(call.request, services.settings.body_limit_bytes, services.settings.body_idle_s)
-    if raw:
-        media_type(call.request, "application/json")
-    body = validated(model, raw or b"{}", "invalid-request", services.settings.json_depth_limit)
-    move_id = services.bureau.move_id(call.caller, call.request.url.path, call.request.headers.get("idempotency-key"))
+    commands, body = call.find_service(OversightCommands), await read_json(call, model)
+    move_id = commands.move_id(call.caller, call.request.url.path, call.request.headers.get("idempotency-key"))
     requested = await make(call, body, move_id)
     fields = {"action_id": move_id, PARTS[requested.part][1]: requested.name, **requested.fields}
     try:
@@ -98,7 +108,7 @@ async def act(call: Call, model: type[BaseModel], make: Make) -> Record | Respon
     except ValidationError as error:
         raise of_refused(refused(error, "invalid-request")) from None
     action = OversightAction.trusted(about=about(requested.part, requested.name), **{requested.part: move})
-    record = await services.bureau.act(call.caller, action, body.model_dump_json())
+    record = await commands.act(call.caller, action, body.model_dump_json())
     if record is None:
         where = _PLACES[requested.part].format(requested.name)
         return dumped(OversightPendingOut(links=LinksOut(self=where)), 202, {"Location": where, "Retry-After": "1"})
@@ -120,18 +130,17 @@ def _render_record(record: Record | Response, call: Call) -> Response:
         return dumped(supervision_out(record, datetime.now(UTC)))
     if isinstance(record, DataRequest):
         return dumped(data_out(record))
-    assert isinstance(record, Response)
-    return record
+    return dumped(campaign_out(record)) if isinstance(record, Campaign) else record
 
 
 def _appraisal_out(record: Appraisal, call: Call) -> AppraisalOut:
-    keys = public_keys(public_path(call.services.settings.signing_path))
+    keys = public_keys(public_path(call.find_service(GatewaySettings).signing_path))
     mine = None if call.caller.role is Role.COORDINATOR else call.caller.may_work_on
     return appraisal_out(record, Ed25519Verifier(keys), mine)
 
 
-def _body_of(call: Call) -> str:
-    return call.services.settings.coordination_body
+def _coordination_body(call: Call) -> str:
+    return call.find_service(GatewaySettings).coordination_body
 
 
 def _year(call: Call) -> int:
@@ -145,12 +154,12 @@ def _year(call: Call) -> int:
 
 
 async def _open(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
-    return Wanted("appraisal", _year(call), {"kind": AppraisalMoveKind.OPEN, "party": _body_of(call)})
+    return Wanted("appraisal", _year(call), {"kind": AppraisalMoveKind.OPEN, "party": _coordination_body(call)})
 
 
 async def _publish(call: Call, body: AppraisalPublishIn, move_id: str) -> Wanted:
     year = _year(call)
-    fields = {"kind": AppraisalMoveKind.PUBLISH, "party": _body_of(call), **body.model_dump(exclude={"results"})}
+    fields = {"kind": AppraisalMoveKind.PUBLISH, "party": _coordination_body(call), **body.model_dump(exclude={"results"})}
     results = [result.model_dump() for result in body.results] if body.results else await _counted(call, year)
     return Wanted("appraisal", year, {**fields, "results": results})
 
@@ -173,12 +182,16 @@ async def _dispute(call: Call, body: FigureDisputeIn, move_id: str) -> Wanted:
 
 
 async def _decide(call: Call, body: RulingIn, move_id: str) -> Wanted:
-    fields = {"kind": AppraisalMoveKind.DECIDE, "party": _body_of(call), "dispute_id": call.request.path_params["dispute_id"]}
+    fields = {
+        "kind": AppraisalMoveKind.DECIDE,
+        "party": _coordination_body(call),
+        "dispute_id": call.request.path_params["dispute_id"],
+    }
     return Wanted("appraisal", _year(call), {**fields, **body.model_dump()})
 
 
 async def _lock(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
-    fields = {"kind": AppraisalMoveKind.LOCK, "party": _body_of(call), **body.model_dump()}
+    fields = {"kind": AppraisalMoveKind.LOCK, "party": _coordination_body(call), **body.model_dump()}
     return Wanted("appraisal", _year(call), fields)
 
 
@@ -194,7 +207,7 @@ async def get_appraisal(call: Call) -> Response:
 
 async def get_appraisal_keys(call: Call) -> Response:
     """Returns the public keys that verify locked results, as a JWKS."""
-    keys = public_keys(public_path(call.services.settings.signing_path))
+    keys = public_keys(public_path(call.find_service(GatewaySettings).signing_path))
     return dumped(JwksOut(keys=[key.as_dict(private=False) for key in keys]))
 
 
@@ -211,12 +224,12 @@ async def _record(call: Call, part: str) -> Any:
 
 async def _issue(call: Call, body: SupervisionIn, move_id: str) -> Wanted:
     fields = body.model_dump(exclude={"kind"}) | {"supervision_kind": body.kind}
-    fields |= {"kind": SupervisionMoveKind.ISSUE, "party": _body_of(call)}
+    fields |= {"kind": SupervisionMoveKind.ISSUE, "party": _coordination_body(call)}
     return Wanted("supervision", f"sup-{move_id[4:]}", fields)
 
 
 async def _ask(call: Call, body: DataRequestIn, move_id: str) -> Wanted:
-    fields = {"kind": DataMoveKind.REQUEST, "party": _body_of(call), **body.model_dump()}
+    fields = {"kind": DataMoveKind.REQUEST, "party": _coordination_body(call), **body.model_dump()}
     return Wanted("data", f"dat-{move_id[4:]}", fields)
 
 
@@ -225,7 +238,7 @@ def _step(part: str, kind: str) -> Make:
 
     async def make(call: Call, body: BaseModel, move_id: str) -> Wanted:
         record = await _record(call, part)
-        party = _body_of(call) if call.caller.role is Role.COORDINATOR else record.unit
+        party = _coordination_body(call) if call.caller.role is Role.COORDINATOR else record.unit
         return Wanted(part, call.request.path_params["record_id"], {"kind": kind, "party": party, **body.model_dump()})
 
     return make
@@ -257,10 +270,7 @@ async def get_data_requests(call: Call) -> Response:
 
 
 async def _listed(call: Call, part: str, since: Callable[[Any], datetime]) -> list[Any]:
-    try:
-        query = OversightQuery.model_validate(dict(call.request.query_params))
-    except ValidationError as error:
-        raise of_refused(refused(error, "invalid-request")) from None
+    query = read_query(call, OversightQuery)
     sees_all = call.caller.role is Role.COORDINATOR
     records: list[Any] = await call.services.views.all_overseen(part)
     mine = [record for record in records if sees_all or call.caller.may_work_on(record.unit)]
@@ -269,71 +279,96 @@ async def _listed(call: Call, part: str, since: Callable[[Any], datetime]) -> li
     return sorted(chosen, key=since, reverse=True)[: query.limit]
 
 
-_VIEWS = ("views-rebuilding", "state-unavailable")
-_REFUSALS = ("not-found", "forbidden", "stale-revision", "transition-not-allowed")
-_TROUBLE = ("invalid-request", *_REFUSALS, "reference-reused", "log-unavailable", *_VIEWS)
 _A, _S, _D = "/v1/appraisals/{year}", "/v1/supervisions", "/v1/data-requests"
 
 
-def _post(path: str, name: str, roles: frozenset[Role], model: type[BaseModel], make: Make, out: Any, summary: str) -> Endpoint:
-    async def move(call: Call) -> Response:
+def oversight_command(
+    path: str,
+    name: str,
+    roles: frozenset[Role],
+    model: type[BaseModel],
+    make: Make,
+    out: type[BaseModel],
+    summary: str,
+) -> Endpoint:
+    """The route of a move. `make`: what the body comes to; its docstring is the description."""
+
+    async def submit(call: Call) -> Response:
         return _render_record(await act(call, model, make), call)
 
-    move.__name__, move.__doc__ = f"post_{name}", summary
-    handler: Handler = move
-    return Endpoint(
-        "POST",
+    return command_endpoint(
         path,
-        handler,
+        submit,
         roles,
         summary,
+        name=f"post_{name}",
+        description=inspect.getdoc(make) or summary,
         body=model,
-        body_required=any(field.is_required() for field in model.model_fields.values()),
-        answers={200: out, 202: OversightPendingOut},
-        takes=("Idempotency-Key",),
-        gives={202: ("Location", "Retry-After")},
-        problems=_TROUBLE,
+        answer=out,
+        pending=OversightPendingOut,
+        common=OVERSIGHT_COMMAND,
+        problems=(),
     )
 
 
-def _get(path: str, handler: Handler, out: type[BaseModel], summary: str, query: type[BaseModel] | None = None) -> Endpoint:
-    problems = ("not-found", *_VIEWS) if query is None else ("invalid-request", *_VIEWS)
-    return Endpoint("GET", path, handler, BOTH, summary, query=query, answers={200: out}, problems=problems)
-
-
 _ONE_S, _ONE_D = f"{_S}/{{record_id}}", f"{_D}/{{record_id}}"
+_LIST: dict[str, Any] = {"query": OversightQuery, "problems": QUERY}
+_COMMANDS: tuple[tuple[str, str, frozenset[Role], type[BaseModel], Make, type[BaseModel], str], ...] = (
+    (f"{_A}/open", "appraisal_open", COORDINATORS, OversightMoveIn, _open, AppraisalOut, "Open the appraisal of a year"),
+    (
+        f"{_A}/publish",
+        "appraisal_publish",
+        COORDINATORS,
+        AppraisalPublishIn,
+        _publish,
+        AppraisalOut,
+        "Publish the figures of units",
+    ),
+    (f"{_A}/disputes", "dispute", OFFICERS, FigureDisputeIn, _dispute, AppraisalOut, "Dispute a figure"),
+    (f"{_A}/disputes/{{dispute_id}}/decide", "ruling", COORDINATORS, RulingIn, _decide, AppraisalOut, "Rule on a dispute"),
+    (f"{_A}/lock", "appraisal_lock", COORDINATORS, OversightMoveIn, _lock, AppraisalOut, "Lock and sign the result of a year"),
+    (_S, "supervision", COORDINATORS, SupervisionIn, _issue, SupervisionOut, "Issue a supervision action"),
+    (_D, "data_request", COORDINATORS, DataRequestIn, _ask, DataRequestOut, "Create a data request"),
+)
+_KEYS = "/v1/appraisals/keys"
 ENDPOINTS = [
-    _get("/v1/appraisals/keys", get_appraisal_keys, JwksOut, "List the keys that verify locked results"),
-    _get(_A, get_appraisal, AppraisalOut, "Retrieve the appraisal of a year"),
-    _post(f"{_A}/open", "appraisal_open", BODY, OversightMoveIn, _open, AppraisalOut, "Open the appraisal of a year"),
-    _post(f"{_A}/publish", "appraisal_publish", BODY, AppraisalPublishIn, _publish, AppraisalOut, "Publish the figures of units"),
-    _post(f"{_A}/disputes", "dispute", UNITS, FigureDisputeIn, _dispute, AppraisalOut, "Dispute a figure"),
-    _post(f"{_A}/disputes/{{dispute_id}}/decide", "ruling", BODY, RulingIn, _decide, AppraisalOut, "Rule on a dispute"),
-    _post(f"{_A}/lock", "appraisal_lock", BODY, OversightMoveIn, _lock, AppraisalOut, "Lock and sign the result of a year"),
-    _get(_S, get_supervisions, SupervisionsOut, "Supervision measures", OversightQuery),
-    _get(_ONE_S, get_supervision, SupervisionOut, "Retrieve a supervision action"),
-    _post(_S, "supervision", BODY, SupervisionIn, _issue, SupervisionOut, "Issue a supervision action"),
-    _get(_D, get_data_requests, DataRequestsOut, "List data requests", OversightQuery),
-    _get(_ONE_D, get_data_request, DataRequestOut, "Retrieve a data request"),
-    _post(_D, "data_request", BODY, DataRequestIn, _ask, DataRequestOut, "Create a data request"),
+    Endpoint(
+        "GET",
+        _KEYS,
+        get_appraisal_keys,
+        COORDINATION,
+        "List the keys that verify locked results",
+        answer=JwksOut,
+        problems=VIEWS,
+    ),
+    Endpoint("GET", _A, get_appraisal, COORDINATION, "Retrieve the appraisal of a year", answer=AppraisalOut, problems=VIEWS),
+    Endpoint("GET", _S, get_supervisions, COORDINATION, "Supervision measures", answer=SupervisionsOut, **_LIST),
+    Endpoint(
+        "GET", _ONE_S, get_supervision, COORDINATION, "Retrieve a supervision action", answer=SupervisionOut, problems=VIEWS
+    ),
+    Endpoint("GET", _D, get_data_requests, COORDINATION, "List data requests", answer=DataRequestsOut, **_LIST),
+    Endpoint("GET", _ONE_D, get_data_request, COORDINATION, "Retrieve a data request", answer=DataRequestOut, problems=VIEWS),
+    *(oversight_command(*command) for command in _COMMANDS),
     *(
-        _post(f"{_ONE_S}/{kind}", f"supervision_{kind}", roles, model, _step("supervision", kind), SupervisionOut, summary)
+        oversight_command(
+            f"{_ONE_S}/{kind}", f"supervision_{kind}", roles, model, _step("supervision", kind), SupervisionOut, summary
+        )
         for kind, roles, model, summary in (
-            ("answer", UNITS, UnitAnswerIn, "Answer a supervision action"),
-            ("return", BODY, AnswerDeadlineIn, "Return an answer with a new deadline"),
-            ("extend", BODY, AnswerDeadlineIn, "Extend the deadline of an answer"),
-            ("accept", BODY, OversightMoveIn, "Accept an answer and lift the action"),
-            ("withdraw", BODY, OversightMoveIn, "Withdraw a supervision action"),
+            ("answer", OFFICERS, UnitAnswerIn, "Answer a supervision action"),
+            ("return", COORDINATORS, AnswerDeadlineIn, "Return an answer with a new deadline"),
+            ("extend", COORDINATORS, AnswerDeadlineIn, "Extend the deadline of an answer"),
+            ("accept", COORDINATORS, OversightMoveIn, "Accept an answer and lift the action"),
+            ("withdraw", COORDINATORS, OversightMoveIn, "Withdraw a supervision action"),
         )
     ),
     *(
-        _post(f"{_ONE_D}/{path}", f"data_{kind}", roles, model, _step("data", kind), DataRequestOut, summary)
+        oversight_command(f"{_ONE_D}/{path}", f"data_{kind}", roles, model, _step("data", kind), DataRequestOut, summary)
         for path, kind, roles, model, summary in (
-            ("submit", "submit", UNITS, UnitAnswerIn, "Submit data"),
-            ("extend", "extend", BODY, DataDeadlineIn, "Extend the deadline of a data request"),
-            ("record-finding", "record_finding", BODY, FindingIn, "Record a finding: data concealed, omitted or refused"),
-            ("clear-finding", "clear_finding", BODY, OversightMoveIn, "Withdraw a finding"),
-            ("withdraw", "withdraw", BODY, OversightMoveIn, "Withdraw a data request"),
+            ("submit", "submit", OFFICERS, UnitAnswerIn, "Submit data"),
+            ("extend", "extend", COORDINATORS, DataDeadlineIn, "Extend the deadline of a data request"),
+            ("record-finding", "record_finding", COORDINATORS, FindingIn, "Record a finding: data concealed, omitted or refused"),
+            ("clear-finding", "clear_finding", COORDINATORS, OversightMoveIn, "Withdraw a finding"),
+            ("withdraw", "withdraw", COORDINATORS, OversightMoveIn, "Withdraw a data request"),
         )
     ),
 ]

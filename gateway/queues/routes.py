@@ -10,43 +10,42 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from starlette.responses import Response
 
-from gateway.cases.responses import ActionOut, CaseOut, CasesOut, QueuesOut, case_out, lapsed
-from gateway.cases.views import officers_case
-from gateway.commands.case_commands import Done, Pending, Wanted
+from gateway.commands.case_commands import CaseCommands, Done, Pending, Wanted
 from gateway.commands.case_requests import pending_reply
-from gateway.http import pagination as cursors
-from gateway.http.endpoint import Call, Endpoint
-from gateway.http.request_body import media_type, read_body
+from gateway.commands.responses import ActionOut
+from gateway.http.call import Call
+from gateway.http.endpoint import Endpoint
+from gateway.http.pagination import read_page_cursor, write_page_cursor
+from gateway.http.problem_sets import COMMAND, QUERY, VIEWS
+from gateway.http.problems import Problem, later
+from gateway.http.request_body import RequestBody, RequestQuery, read_json, read_query
 from gateway.http.responses import dumped
-from gateway.problems import Problem, later, of_refused
-from gateway.queues.responses import by_queue
+from gateway.http.roles import OFFICERS, own_queue
+from gateway.rendering.case_views import officers_case
+from gateway.rendering.cases import CaseOut, CasesOut, case_out, lapsed
+from gateway.rendering.queues import QueuesOut, by_queue
 from gateway.security.audit import accessed
-from gateway.security.auth import Caller, Role
-from gateway.signals.parsing import validated
 from schemas.cases.case import ActionKind, Case, CaseStatus
-from schemas.common import Exact, Instant, PartyId
-from schemas.parsing import refused
+from schemas.common import Instant, PartyId
 from schemas.policy import Severity
 from schemas.signals.submission import SignalKind
 from stream_processors.views.cases import Cursor
 
-OFFICERS = frozenset({Role.OFFICER})
 _PAGES_SCANNED = 20
 _NEXT_TRIES = 8
 _NEXT_PAGE = 20
 
 
-class CasesQuery(BaseModel):
+class CasesQuery(RequestQuery):
     """Filters of a list; `cursor` is the `next_cursor` of the previous page. The address with its query is the saved filter.
 
     `mine`: cases that the caller holds. `region`: a county, or a city or province by its leading digits (6302), of one of the
     kept signals. `since`: changed at or after this instant.
     """
 
-    model_config = ConfigDict(extra="forbid")
     severity: Severity | None = None
     kind: SignalKind | None = None
     status: Literal["open", "claimed"] | None = None
@@ -75,10 +74,9 @@ class CasesQuery(BaseModel):
         )
 
 
-class NextIn(Exact):
+class NextIn(RequestBody):
     """`lease_s`: the length of the claim, which the policy bounds."""
 
-    model_config = ConfigDict(extra="forbid")
     lease_s: int | None = Field(default=None, ge=1, le=86_400)
 
 
@@ -92,12 +90,9 @@ async def get_cases(call: Call) -> Response:
     """Lists open and claimed cases, worst first. A page may have fewer than `limit` cases although there is a `next_cursor`,
     because a request filters a bounded number of cases."""
     queue = own_queue(call.request.path_params["queue"], call.caller)
-    try:
-        query = CasesQuery.model_validate(dict(call.request.query_params))
-    except ValidationError as error:
-        raise of_refused(refused(error, "invalid-request")) from None
+    query = read_query(call, CasesQuery)
     services, now = call.services, datetime.now(UTC)
-    after = cursors.read_cursor(services.tokenizer, queue, query.cursor) if query.cursor else None
+    after = read_page_cursor(services.tokenizer, queue, query.cursor) if query.cursor else None
     matching: list[Case] = []
     for _ in range(_PAGES_SCANNED):
         page = await services.views.page(queue, limit=query.limit - len(matching), after=after)
@@ -107,7 +102,7 @@ async def get_cases(call: Call) -> Response:
             break
     accessed(call.caller, "list", queue=queue, found=len(matching))
     cases = [case_out(case, services.sealer, now, complete=False) for case in matching]
-    next_cursor = cursors.write_cursor(services.tokenizer, queue, after) if after is not None else None
+    next_cursor = write_page_cursor(services.tokenizer, queue, after) if after is not None else None
     return dumped(CasesOut(cases=cases, next_cursor=next_cursor))
 
 
@@ -115,16 +110,12 @@ async def post_next(call: Call) -> Response:
     """Claims the worst case that nobody holds and returns it; 204 if there is none. A retry with the same Idempotency-Key returns
     the same case."""
     queue = own_queue(call.request.path_params["queue"], call.caller)
-    services = call.services
-    raw = await read_body(call.request, services.settings.body_limit_bytes, services.settings.body_idle_s)
-    if raw:
-        media_type(call.request, "application/json")
-    body = validated(NextIn, raw or b"{}", "invalid-request", services.settings.json_depth_limit)
+    body = await read_json(call, NextIn)
     key = call.request.headers.get("idempotency-key")
     tried: set[str] = set()
     for attempt in range(_NEXT_TRIES):
         names = (call.caller.subject, queue, "next", key, str(attempt)) if key else ()
-        action_id = services.desk.action_id(*names)
+        action_id = call.find_service(CaseCommands).action_id(*names)
         case = await _candidate(call, queue, tried, action_id if key else None)
         if case is None:
             return Response(status_code=204)
@@ -132,7 +123,7 @@ async def post_next(call: Call) -> Response:
         try:
             claim = {"lease_s": body.lease_s, "revision": None if key else case.revision}
             requested = Wanted(ActionKind.CLAIM, f"next {body.model_dump_json()}", partial(dict, claim))
-            outcome = await services.desk.act(call.caller, case, requested, action_id)
+            outcome = await call.find_service(CaseCommands).act(call.caller, case, requested, action_id)
         except Problem as problem:
             if problem.kind.slug in ("held-by-other", "stale-revision", "case-disposed", "transition-not-allowed"):
                 continue
@@ -151,7 +142,7 @@ def _render_outcome(outcome: Done | Pending, call: Call) -> Response:
 async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | None) -> Case | None:
     """The case that this attempt already claimed, else the worst free one."""
     views = call.services.views
-    if action_id is not None and (case_id := await _recall_case(call, action_id)) is not None:
+    if action_id is not None and (case_id := await call.find_service(CaseCommands).recall_case(action_id)) is not None:
         return _mine(await views.case(case_id), call)
     after: Cursor | None = None
     for _ in range(_PAGES_SCANNED):
@@ -173,26 +164,8 @@ def _mine(case: Case | None, call: Call) -> Case | None:
     return case
 
 
-async def _recall_case(call: Call, action_id: str) -> str | None:
-    """The case of an earlier action. The gateway's memory has it from before the append. If that is lost with Redis, the log
-    still has the action, so its outcome is awaited: the same key never claims two cases."""
-    if (memo := await call.services.desk.recall_action(action_id)) is not None:
-        return memo.case_id
-    await call.services.caught_up()
-    done = await call.services.views.action(action_id)
-    return None if done is None else done.case_id
-
-
-def own_queue(name: str, caller: Caller) -> str:
-    """Returns the queue if it is one of the caller's; 403 if not."""
-    if not caller.may_work_on(name):
-        raise Problem("forbidden", "your token does not cover this queue")
-    return name
-
-
-_VIEWS = ("views-rebuilding", "state-unavailable")
 ENDPOINTS = [
-    Endpoint("GET", "/v1/queues", get_queues, OFFICERS, "List queues", answers={200: QueuesOut}, problems=_VIEWS),
+    Endpoint("GET", "/v1/queues", get_queues, OFFICERS, "List queues", answer=QueuesOut, problems=VIEWS),
     Endpoint(
         "GET",
         "/v1/queues/{queue}/cases",
@@ -200,8 +173,8 @@ ENDPOINTS = [
         OFFICERS,
         "List the cases of a queue",
         query=CasesQuery,
-        answers={200: CasesOut},
-        problems=("invalid-request", *_VIEWS),
+        answer=CasesOut,
+        problems=QUERY,
     ),
     Endpoint(
         "POST",
@@ -210,10 +183,10 @@ ENDPOINTS = [
         OFFICERS,
         "Claim the next case",
         body=NextIn,
-        body_required=False,
-        answers={200: CaseOut, 202: ActionOut, 204: None},
-        takes=("Idempotency-Key",),
-        gives={202: ("Location", "Retry-After")},
-        problems=("invalid-request", "reference-reused", "request-in-progress", "unknown-case", "log-unavailable", *_VIEWS),
+        answer=CaseOut,
+        responses={202: ActionOut, 204: None},
+        request_headers=("Idempotency-Key",),
+        response_headers={202: ("Location", "Retry-After")},
+        problems=("request-in-progress", "unknown-case", *COMMAND),
     ),
 ]

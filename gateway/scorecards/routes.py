@@ -10,16 +10,21 @@ from collections.abc import Callable
 from datetime import date
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from gateway.http.endpoint import Call, Endpoint
+from gateway.http.call import Call
+from gateway.http.caller import Role
+from gateway.http.endpoint import Endpoint
+from gateway.http.problem_sets import QUERY
+from gateway.http.problems import Problem
+from gateway.http.request_body import RequestQuery, read_query
 from gateway.http.responses import dumped
-from gateway.problems import Problem, of_refused
+from gateway.http.roles import CARD_READERS
+from gateway.scorecards.service import Cards
 from gateway.security.audit import accessed
-from gateway.security.auth import Role
+from gateway.settings import GatewaySettings
 from schemas.common import Name
-from schemas.parsing import refused
 from schemas.scorecards import LAYOUTS, CardKind, CardRow, Period, Rank, Scorecard
 from stream_processors.domain.scorecards import ranking, to_csv
 from stream_processors.domain.scorecards.export import PERCENTILES
@@ -29,11 +34,10 @@ _WHOLE = {CardKind.INSTITUTION: Role.REGULATOR, CardKind.UNIT: Role.COORDINATOR}
 _CSV = "text/csv"
 
 
-class CardQuery(BaseModel):
+class CardQuery(RequestQuery):
     """`period`: a month as `2026-11` (or a day or year, as the operator sets). `rank_by`: a count, a ratio or a time
     (`time_report.p90`) that ranks the parties. `format`: replaces `Accept`."""
 
-    model_config = ConfigDict(extra="forbid")
     period: Period
     party: Name | None = None
     rank_by: str | None = Field(default=None, max_length=80)
@@ -76,7 +80,7 @@ async def get_units(call: Call) -> Response:
 
 
 async def _card(call: Call, kind: CardKind) -> Response:
-    query, cards = _query(call, kind), call.services.cards
+    query, cards = _query(call, kind), call.find_service(Cards)
     view = _view(call, kind)
     if query.party is not None and not view.mine(query.party):
         raise Problem("forbidden", "you may see your own figures only")
@@ -115,14 +119,14 @@ def _view(call: Call, kind: CardKind) -> _View:
 
 def _query(call: Call, kind: CardKind) -> CardQuery:
     """The query, for a card that exists."""
-    try:
-        query = CardQuery.model_validate(dict(call.request.query_params))
-    except ValidationError as error:
-        raise of_refused(refused(error, "invalid-request")) from None
-    services, cards = call.services, call.services.cards
+    query = read_query(call, CardQuery)
+    settings, cards = call.find_service(GatewaySettings), call.find_service(Cards)
     if not _is_one(query.period) or len(query.period) != cards.length:
-        raise _wrong("period", f"send one {services.settings.scorecards_period} of the calendar, for example {cards.running()}")
-    if services.settings.scorecards_only_over and query.period >= cards.running():
+        raise _wrong(
+            "period",
+            f"send one {settings.scorecards_period} of the calendar, for example {cards.running()}",
+        )
+    if settings.scorecards_only_over and query.period >= cards.running():
         raise _wrong("period", "the scorecard is available after the end of the period")
     if query.rank_by is not None and query.rank_by not in _FIGURES[kind]:
         raise _wrong("rank_by", "the scorecard has no such figure")
@@ -150,28 +154,27 @@ def _figures(kind: CardKind) -> frozenset[str]:
 
 
 _FIGURES = {kind: _figures(kind) for kind in CardKind}
-_PROBLEMS = ("invalid-request", "views-rebuilding", "state-unavailable")
 ENDPOINTS = [
     Endpoint(
         "GET",
         "/v1/scorecards/institutions",
         get_institutions,
-        frozenset({Role.REGULATOR, Role.INSTITUTION}),
+        CARD_READERS[CardKind.INSTITUTION],
         "Retrieve the statistics of institutions",
         query=CardQuery,
-        answers={200: ScorecardOut},
-        also_media=_CSV,
-        problems=_PROBLEMS,
+        answer=ScorecardOut,
+        alternate_media=_CSV,
+        problems=QUERY,
     ),
     Endpoint(
         "GET",
         "/v1/scorecards/units",
         get_units,
-        frozenset({Role.COORDINATOR, Role.OFFICER}),
+        CARD_READERS[CardKind.UNIT],
         "Retrieve the figures of member units",
         query=CardQuery,
-        answers={200: ScorecardOut},
-        also_media=_CSV,
-        problems=_PROBLEMS,
+        answer=ScorecardOut,
+        alternate_media=_CSV,
+        problems=QUERY,
     ),
 ]

@@ -9,19 +9,19 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from gateway.cases.responses import FoundOut, case_out
-from gateway.http.endpoint import Call, Endpoint
-from gateway.http.request_body import encoding, media_type, read_body
+from gateway.http.call import Call
+from gateway.http.endpoint import Endpoint
+from gateway.http.problem_sets import QUERY
+from gateway.http.request_body import read_json
 from gateway.http.responses import dumped
-from gateway.metrics import METRICS
-from gateway.problems import Problem
-from gateway.queues.routes import OFFICERS, own_queue
+from gateway.http.roles import OFFICERS, own_queue
+from gateway.rendering.cases import CaseOut, case_out
 from gateway.security.audit import accessed
-from gateway.signals.parsing import validated
 from schemas.signals.subjects import Named
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 
 
 class SearchIn(Named):
@@ -31,23 +31,27 @@ class SearchIn(Named):
     limit: int = Field(default=20, ge=1, le=50)
 
 
+class FoundOut(BaseModel):
+    """The cases of an indicator, the one with the newest signal first. `has_more`: there are others. `token` identifies the
+    indicator in money trails; it is returned only with a case, so a search reveals nothing that a trail withholds. `hub`: many
+    unrelated cases share the indicator (a hotline, a shared host), so it does not link them."""
+
+    token: str | None = None
+    cases: list[CaseOut]
+    has_more: bool
+    hub: bool = False
+
+
 async def post_search(call: Call) -> Response:
     """Finds cases that a signal with this indicator joined, the newest signal first, disposed cases included. Signals that joined
     no case are not found. The audit log records the caller and the indicator's token."""
-    services, request = call.services, call.request
-    media_type(request, "application/json")
-    encoding(request, gzip_ok=False)
-    raw = await read_body(request, services.settings.body_limit_bytes, services.settings.body_idle_s)
-    body = validated(SearchIn, raw, "invalid-request", services.settings.json_depth_limit)
+    services, body = call.services, await read_json(call, SearchIn)
     queue = None if body.queue is None else own_queue(body.queue, call.caller)
 
     def mine(name: str) -> bool:
         return name == queue if queue is not None else call.caller.may_work_on(name)
 
-    try:
-        token = services.tokenizer.subject(body.kind, body.value)
-    except UnicodeEncodeError:
-        raise Problem("invalid-request", "the value contains an unpaired surrogate and is not valid UTF-8", errors=[]) from None
+    token = services.tokenizer.subject(body.kind, body.value)
     matches = await services.views.search(token, mine, now_ms=time.time_ns() // 1_000_000, limit=body.limit)
     accessed(call.caller, "search", kind=body.kind, token=token, queue=body.queue, found=len(matches.cases))
     METRICS.searches.labels("found" if matches.cases else "nothing").inc()
@@ -59,13 +63,6 @@ async def post_search(call: Call) -> Response:
 
 ENDPOINTS = [
     Endpoint(
-        "POST",
-        "/v1/search",
-        post_search,
-        OFFICERS,
-        "Search cases by indicator",
-        body=SearchIn,
-        answers={200: FoundOut},
-        problems=("invalid-request", "views-rebuilding", "state-unavailable"),
+        "POST", "/v1/search", post_search, OFFICERS, "Search cases by indicator", body=SearchIn, answer=FoundOut, problems=QUERY
     ),
 ]

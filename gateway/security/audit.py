@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from gateway.security.auth import Caller
+from gateway.http.caller import Caller
 
 audit_log = logging.getLogger("liandong.audit")
 

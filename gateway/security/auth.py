@@ -9,15 +9,15 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from joserfc import jwt
 from joserfc.errors import ClaimError, JoseError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.problems import Problem
+from gateway.http.caller import Caller, Role
+from gateway.http.problems import Problem
 from gateway.security.jwks import KeySource
 from gateway.settings import GatewaySettings
 from schemas.common import PartyId, is_unit
@@ -25,28 +25,6 @@ from schemas.signals.submission import PUBLIC
 
 ALGORITHMS = ["Ed25519", "EdDSA", "ES256", "RS256"]
 _TOKEN_LIMIT_BYTES = 8192
-
-
-class Role(StrEnum):
-    """REGULATOR: reads statistics of institutions. COORDINATOR: the coordination body, appraises units (Arts. 45 to 47)."""
-
-    INSTITUTION = "institution"
-    OFFICER = "officer"
-    REGULATOR = "regulator"
-    COORDINATOR = "coordinator"
-    OPERATOR = "operator"
-
-
-class Caller(NamedTuple):
-    """`queues` are names of queues or prefixes that end in `*`."""
-
-    subject: str
-    role: Role
-    queues: tuple[str, ...]
-    expires_at: float
-
-    def may_work_on(self, queue: str) -> bool:
-        return any(queue == pattern or (pattern.endswith("*") and queue.startswith(pattern[:-1])) for pattern in self.queues)
 
 
 class _Claims(BaseModel):

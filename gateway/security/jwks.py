@@ -20,7 +20,7 @@ import orjson
 from joserfc.errors import JoseError
 from joserfc.jwk import Key, KeySet
 
-from gateway.problems import later
+from gateway.http.problems import later
 from gateway.settings import LOCAL_ISSUER, GatewaySettings
 
 _LIMIT_BYTES = 1 << 20

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from gateway.adapters.idempotency import StateUnavailable
 from gateway.adapters.redis import Pipelining
-from gateway.problems import later
+from gateway.http.problems import later
 
 # GCRA: a key holds when its sender would be back to nothing. All limits are looked at before one is moved. The keys: the groups
 # of a sender from the smallest to the largest, all together, then (if it has one) the reserve, which stands in for all together

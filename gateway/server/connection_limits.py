@@ -19,15 +19,12 @@ from typing import Any, NamedTuple
 
 import orjson
 import uvicorn
-from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.metrics import count_problem
-from gateway.problems import MEDIA_TYPE, Problem, later
+from gateway.http.connection import EXTENSION
+from gateway.http.problems import MEDIA_TYPE, Problem, count_problem, later
 from gateway.settings import GatewaySettings
 
-EXTENSION = "liandong.connection"
-_SEND_BUFFER_BYTES = 64 << 10
 HEAD_LIMIT_BYTES = 64 << 10
 """Limit for the request line, headers and trailers of one request, and for bytes in a row that yield neither."""
 _ONCE = (
@@ -234,33 +231,6 @@ def _untaken(transport: asyncio.Transport) -> int:
         return ours + int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     except OSError:  # a system that does not tell
         return ours
-
-
-def narrow(scope: Scope) -> None:
-    """Keeps little unread data for a peer, in the kernel too (which would grow to megabytes). No effect after it left."""
-    transport = _transport(scope)
-    if transport is not None and not transport.is_closing():
-        transport.set_write_buffer_limits(high=_SEND_BUFFER_BYTES)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-
-
-def abort(scope: Scope) -> None:
-    """Ends the connection at once: an ordinary close would wait for the peer to read."""
-    transport = _transport(scope)
-    if transport is not None:
-        transport.abort()
-
-
-def is_gone(scope: Scope) -> bool:
-    """Whether the peer has closed its connection, so that nobody reads the response."""
-    transport = _transport(scope)
-    return transport is not None and transport.is_closing()
-
-
-def _transport(scope: Scope) -> asyncio.Transport | None:
-    """None under a server that is not ours."""
-    transport: asyncio.Transport | None = (scope.get("extensions") or {}).get(EXTENSION, {}).get("transport")
-    return transport
 
 
 class Server(uvicorn.Server):

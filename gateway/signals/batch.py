@@ -17,15 +17,15 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
+from gateway.commands.admission import AdmissionReceipt, Prepared, SignalAdmission, instant
+from gateway.http.connection import is_gone
+from gateway.http.problems import Problem, count_problem, unwound
 from gateway.http.request_body import Inflater, LineSplitter, pieces
-from gateway.metrics import METRICS, count_problem
-from gateway.problems import Problem, unwound
-from gateway.server.connection_limits import is_gone
 from gateway.settings import GatewaySettings
-from gateway.signals.admission import Acceptor, Receipt, instant
 from gateway.signals.batch_turns import Turns
-from gateway.signals.parsing import Intake, Prepared
+from gateway.signals.parsing import Intake
 from schemas.security import PlaceCipher
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 
 MEDIA_TYPE = "application/x-ndjson"
 _SLICE_S = 0.005
@@ -43,7 +43,7 @@ class BatchReply:
         request: Request,
         settings: GatewaySettings,
         intake: Intake,
-        acceptor: Acceptor,
+        admission: SignalAdmission,
         turns: Turns,
         institution: str,
         gzip: bool,
@@ -51,7 +51,7 @@ class BatchReply:
         self._request = request
         self._settings = settings
         self._intake = intake
-        self._acceptor = acceptor
+        self._admission = admission
         self._turns = turns
         self._institution = institution
         self._gzip = gzip
@@ -62,7 +62,7 @@ class BatchReply:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         results: asyncio.Queue[bytes | None] = asyncio.Queue()
         writer = asyncio.create_task(_write(results, send))
-        with self._acceptor.batch(self._institution):
+        with self._admission.batch(self._institution):
             try:
                 await self._read(results)
                 results.put_nowait(None)
@@ -79,7 +79,7 @@ class BatchReply:
                 results.put_nowait(await self._results(chunk))
         except Problem as problem:
             count_problem(problem.kind.slug, problem.kind.status)
-            results.put_nowait(_result(self._line + 1, problem, self._acceptor.places))
+            results.put_nowait(_result(self._line + 1, problem, self._admission.places))
             if problem.kind.slug != "body-timeout":
                 await self._drain()
 
@@ -122,8 +122,8 @@ class BatchReply:
 
     async def _results(self, chunk: list[bytes | None]) -> bytes:
         """One result for each line; empty lines are counted and skipped."""
-        closed = self._acceptor.closed(self._institution)
-        outcomes: list[Receipt | Problem | None] = [closed] * len(chunk)
+        closed = self._admission.closed(self._institution)
+        outcomes: list[AdmissionReceipt | Problem | None] = [closed] * len(chunk)
         if closed is None:
             outcomes = await self._accept(chunk)
         parts = []
@@ -135,7 +135,7 @@ class BatchReply:
                 continue
             if isinstance(outcome, Problem):
                 self._shorten(outcome)
-            parts.append(_result(self._line, outcome, self._acceptor.places))
+            parts.append(_result(self._line, outcome, self._admission.places))
             if isinstance(outcome, Problem):
                 problems[outcome.kind.slug, outcome.kind.status] += 1
             else:
@@ -145,8 +145,8 @@ class BatchReply:
             count_problem(slug, status, n)
         return b"".join(parts)
 
-    async def _accept(self, chunk: list[bytes | None]) -> list[Receipt | Problem | None]:
-        outcomes: list[Receipt | Problem | None] = [None] * len(chunk)
+    async def _accept(self, chunk: list[bytes | None]) -> list[AdmissionReceipt | Problem | None]:
+        outcomes: list[AdmissionReceipt | Problem | None] = [None] * len(chunk)
         prepared: list[Prepared] = []
         places: list[int] = []
         for place, line in enumerate(chunk):
@@ -161,7 +161,7 @@ class BatchReply:
                     unwound(problem)
                     outcomes[place] = problem
         if prepared:
-            for place, answer in zip(places, await self._acceptor.accept(prepared, self._institution), strict=True):
+            for place, answer in zip(places, await self._admission.accept(prepared, self._institution), strict=True):
                 outcomes[place] = answer
         return outcomes
 
@@ -195,7 +195,7 @@ def _plain(data: bytes, inflater: Inflater | None) -> Iterator[bytes]:
     return iter((data,)) if inflater is None else inflater.feed(data)
 
 
-def _result(line: int, outcome: Receipt | Problem, places: PlaceCipher) -> bytes:
+def _result(line: int, outcome: AdmissionReceipt | Problem, places: PlaceCipher) -> bytes:
     if isinstance(outcome, Problem):
         return orjson.dumps({"line": line, "status": outcome.kind.status, "problem": outcome.body()}) + b"\n"
     record = outcome.record

@@ -6,40 +6,23 @@ Invariant: for any bytes the result is a Prepared or a Problem that repeats noth
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple
 
-from gateway.problems import Problem, of_refused
-from schemas.parsing import Model, Refused, read
+from gateway.commands.admission import Prepared
+from gateway.commands.submit import SOURCE
+from gateway.http.problems import Problem, of_refused
+from schemas.parsing import Refused
 from schemas.security import Sealer, Tokenizer
 from schemas.security.signal_protection import signal_id
 from schemas.security.signal_reader import SignalReader
-from schemas.signals.advisories import Advice
 from schemas.signals.hubs import NO_HUBS, Hubs
 from schemas.signals.retraction import name_of
 from schemas.signals.subjects import NO_PLACEHOLDERS, Placeholders
-from schemas.signals.submission import SignalIn
 from stream_processors.runtime.log import KeyedEntry
 
 KEY_PREFIX = "key:"
 _KEY_FORM = re.compile(r"[\x21-\x7e]{1,124}", re.ASCII)
-
-
-class Prepared(NamedTuple):
-    """A signal or a retraction that may be appended. It is remembered under `name`, which has one `body` permanently.
-
-    `alias` is the name and body of an Idempotency-Key beside the sender's reference; `submitted` the sender's signal;
-    `advisories` the warnings about it.
-    """
-
-    signal_id: str
-    name: str
-    body: str
-    entry: KeyedEntry
-    alias: tuple[str, str] | None = None
-    submitted: SignalIn | None = None
-    advisories: Sequence[Advice] = ()
 
 
 class Intake:
@@ -55,7 +38,7 @@ class Intake:
         hubs: Callable[[], Hubs] = lambda: NO_HUBS,
     ) -> None:
         self._tokenizer, self._placeholders, self._hubs = tokenizer, placeholders, hubs
-        self._reader = SignalReader(tokenizer, sealer, depth_limit, "/gateway")
+        self._reader = SignalReader(tokenizer, sealer, depth_limit, SOURCE)
         self._now = now or (lambda: datetime.now(UTC))
 
     def read(self, raw: bytes, institution: str, key: str | None = None) -> Prepared:
@@ -88,11 +71,3 @@ class Intake:
             body,
             submission.advisories,
         )
-
-
-def validated(model: type[Model], raw: bytes, slug: str, depth_limit: int) -> Model:
-    """The model of a JSON body. Problem `slug` with a pointer and a sentence for each fault."""
-    try:
-        return read(model, raw, slug, depth_limit)
-    except Refused as refusal:
-        raise of_refused(refusal) from None

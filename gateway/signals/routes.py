@@ -10,84 +10,85 @@ import asyncio
 from starlette.responses import Response
 
 from gateway.adapters.idempotency import Remembered
-from gateway.cases.responses import AcceptedOut, LineOut, SignalOut, signal_out
-from gateway.http.endpoint import Call, Endpoint
+from gateway.commands.admission import Prepared, SignalAdmission, find_own_signal, instant
+from gateway.http.call import Call
+from gateway.http.endpoint import Endpoint
+from gateway.http.problem_sets import ADMISSION
+from gateway.http.problems import Problem
 from gateway.http.request_body import encoding, media_type, read_body
 from gateway.http.responses import dumped, json_reply
-from gateway.metrics import METRICS
-from gateway.problems import Problem
-from gateway.security.auth import Role
-from gateway.signals.admission import Acceptor, instant
+from gateway.http.roles import INSTITUTIONS
+from gateway.settings import GatewaySettings
 from gateway.signals.batch import MEDIA_TYPE, BatchReply
-from gateway.signals.parsing import Prepared
+from gateway.signals.batch_turns import Turns
+from gateway.signals.parsing import Intake
+from gateway.signals.responses import AcceptedOut, LineOut, SignalOut, signal_out
 from schemas.cases.case import Case, CaseStatus
 from schemas.feedback import Feedback
 from schemas.signals.submission import SignalIn
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 from stream_processors.views.allowed_actions import MERGES_FOLLOWED, feedback_of
 from stream_processors.views.receipts import Receipt
-
-_SENDERS = frozenset({Role.INSTITUTION})
-TROUBLE = ("log-unavailable", "state-unavailable", "overloaded")
 
 
 async def post_signal(call: Call) -> Response:
     """Accepts a signal. 202 only after the broker acknowledged. The identity of a signal is its `reference`, else the
     `Idempotency-Key`: the same body again returns the same receipt (`Idempotency-Replayed: true`), another body 422, and 409
     while the first is in progress. `advisories` contains warnings (docs/reference/indicators.md)."""
-    return await accepted(call, await read_signal(call), call.services.acceptor)
+    return await accepted(call, await read_signal(call), call.find_service(SignalAdmission))
 
 
 async def read_signal(call: Call) -> Prepared:
     """Reads the signal in the body of the request."""
-    request, services = call.request, call.services
+    request, settings = call.request, call.services.settings
     media_type(request, "application/json")
     encoding(request, gzip_ok=False)
-    raw = await read_body(request, services.settings.body_limit_bytes, services.settings.body_idle_s)
-    return services.intake.read(raw, call.caller.subject, request.headers.get("idempotency-key"))
+    raw = await read_body(request, settings.body_limit_bytes, settings.body_idle_s)
+    return call.find_service(Intake).read(raw, call.caller.subject, request.headers.get("idempotency-key"))
 
 
-async def accepted(call: Call, signal: Prepared, acceptor: Acceptor) -> Response:
+async def accepted(call: Call, signal: Prepared, admission: SignalAdmission) -> Response:
     """Returns the receipt of an accepted signal, 202; Problem if it was not accepted."""
-    closed = acceptor.closed(call.caller.subject)
+    closed = admission.closed(call.caller.subject)
     if closed is not None:
         raise closed
-    answer = (await acceptor.accept([signal], call.caller.subject))[0]
+    answer = (await admission.accept([signal], call.caller.subject))[0]
     if isinstance(answer, Problem):
         raise answer
     headers = {"Location": f"/v1/signals/{answer.record.signal_id}"}
     if answer.replayed:
         METRICS.replayed.inc()
         headers["Idempotency-Replayed"] = "true"
-    return json_reply(answer.body(acceptor.places), 202, headers)
+    return json_reply(answer.body(admission.places), 202, headers)
 
 
 async def post_batch(call: Call) -> BatchReply:
     """Accepts a batch of NDJSON, optionally gzip. Answers 200 with one result for each line, in order, while the body still
     arrives; every line needs a `reference`. A problem of the whole body (too large, damaged gzip) is the last result; earlier
     lines were accepted."""
-    request, services = call.request, call.services
+    request, institution = call.request, call.caller.subject
+    settings, admission = call.find_service(GatewaySettings), call.find_service(SignalAdmission)
     media_type(request, MEDIA_TYPE, "application/ndjson", "application/jsonl")
     gzip = encoding(request, gzip_ok=True)
     declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared[:18]) > services.settings.batch_limit_bytes:
-        raise Problem("body-too-large", f"the body exceeds {services.settings.batch_limit_bytes} bytes")
-    closed = services.acceptor.closed(call.caller.subject) or services.acceptor.full(call.caller.subject)
+    if declared.isascii() and declared.isdigit() and int(declared[:18]) > settings.batch_limit_bytes:
+        raise Problem("body-too-large", f"the body exceeds {settings.batch_limit_bytes} bytes")
+    closed = admission.closed(institution) or admission.full(institution)
     if closed is not None:
         raise closed
-    return BatchReply(request, services.settings, services.intake, services.acceptor, services.turns, call.caller.subject, gzip)
+    intake, turns = call.find_service(Intake), call.find_service(Turns)
+    return BatchReply(request, settings, intake, admission, turns, institution, gzip)
 
 
 async def get_signal(call: Call) -> Response:
     """Returns the status of a signal: pending until it is assessed; then the outcome, the signal that it repeats, its severity,
     whether it went to a queue, and `feedback`: the outcome in its cases so far."""
-    signal_id = call.request.path_params["signal_id"]
-    receipt = await call.services.views.receipt(signal_id)
-    if receipt is not None and receipt.institution == call.caller.subject:
-        return dumped(signal_out(receipt, await feedback(call, receipt)))
-    record = await call.services.memory.find(signal_id) if receipt is None else None
-    if record is None or record.institution != call.caller.subject or record.signal_id != signal_id:
-        raise Problem("not-found", "you sent no such signal")
-    return json_reply(_pending(record))
+    signal = await find_own_signal(call, call.request.path_params["signal_id"])
+    return (
+        json_reply(_pending(signal))
+        if isinstance(signal, Remembered)
+        else dumped(signal_out(signal, await feedback(call, signal)))
+    )
 
 
 async def feedback(call: Call, receipt: Receipt) -> list[Feedback]:
@@ -125,33 +126,33 @@ ENDPOINTS = [
         "POST",
         "/v1/signals",
         post_signal,
-        _SENDERS,
+        INSTITUTIONS,
         "Submit a signal",
         body=SignalIn,
-        answers={202: AcceptedOut},
-        takes=("Idempotency-Key",),
-        gives={202: ("Location", "Idempotency-Replayed")},
-        problems=("request-in-progress", "invalid-signal", "reference-missing", "reference-reused", *TROUBLE),
+        responses={202: AcceptedOut},
+        request_headers=("Idempotency-Key",),
+        response_headers={202: ("Location", "Idempotency-Replayed")},
+        problems=("invalid-signal", "reference-missing", *ADMISSION),
     ),
     Endpoint(
         "POST",
         "/v1/signals/batch",
         post_batch,
-        _SENDERS,
+        INSTITUTIONS,
         "Submit a batch of signals",
         body=SignalIn,
         body_media=MEDIA_TYPE,
-        answers={200: LineOut},
-        answer_media=MEDIA_TYPE,
+        answer=LineOut,
+        media=MEDIA_TYPE,
         problems=("log-unavailable", "overloaded"),
     ),
     Endpoint(
         "GET",
         "/v1/signals/{signal_id}",
         get_signal,
-        _SENDERS,
+        INSTITUTIONS,
         "Retrieve the status of a signal",
-        answers={200: SignalOut},
+        answer=SignalOut,
         problems=("views-rebuilding", "state-unavailable"),
     ),
 ]

@@ -14,17 +14,20 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.cases.responses import LinksOut
-from gateway.http.endpoint import Call, Endpoint
-from gateway.http.request_body import encoding, media_type, read_body
-from gateway.http.responses import dumped
-from gateway.metrics import METRICS
-from gateway.problems import Problem, of_refused
-from gateway.signals.parsing import validated
+from gateway.http.call import Call
+from gateway.http.endpoint import Endpoint
+from gateway.http.problem_sets import ADMISSION, VIEWS
+from gateway.http.problems import Problem, of_refused
+from gateway.http.request_body import encoding, media_type, read_body, validated
+from gateway.http.responses import LinksOut, dumped
+from gateway.http.roles import EVERYBODY
+from gateway.settings import GatewaySettings
 from gateway.tips import pages
 from gateway.tips.number import fresh_key, read_number
 from gateway.tips.requests import FIELDS, TipIn, from_form
+from gateway.tips.service import TipService
 from schemas.parsing import Refused
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 
 _FORM = "application/x-www-form-urlencoded"
 _KEY_LENGTH = 124
@@ -40,13 +43,13 @@ class TipOut(BaseModel):
 
 async def get_form(call: Call) -> Response:
     """Returns the form as a page: Chinese and English, without a script."""
-    return pages.page(pages.form(call.services.tips.policy, fresh_key(datetime.now(UTC))))
+    return pages.page(pages.form(call.find_service(TipService).policy, fresh_key(datetime.now(UTC))))
 
 
 async def post_tip(call: Call) -> Response:
     """Accepts a tip from the form or as JSON: 202 with a receipt number when the log has it. The same form again, or the same
     `Idempotency-Key` (then with `occurred_at`), returns the same number. Limited by address and for all together: 429."""
-    await call.services.tips.may_try(call.request)
+    await call.find_service(TipService).may_try(call.request)
     media_type(call.request, "application/json", _FORM)
     if _is_form(call):
         return await _paged(call, _post_form)
@@ -80,7 +83,7 @@ async def _post_form(call: Call) -> Response:
         call.services.problem_of(problem)
         _count(problem)
         faults = {fault.pointer: fault.detail for fault in refusal.faults or ()}
-        return pages.page(pages.form(call.services.tips.policy, key, fields, faults or {"": refusal.detail}), 422)
+        return pages.page(pages.form(call.find_service(TipService).policy, key, fields, faults or {"": refusal.detail}), 422)
     return pages.page(pages.render_receipt(number), 202)
 
 
@@ -90,17 +93,17 @@ async def _post_status(call: Call) -> Response:
 
 
 async def _status(call: Call, text: str) -> tuple[str, str]:
-    await call.services.tips.may_look(call.request)
+    await call.find_service(TipService).may_look(call.request)
     number = read_number(text[:64])
     if number is None:
         raise Problem("not-found", "there is no such receipt number")
-    return number, await call.services.tips.status(number)
+    return number, await call.find_service(TipService).status(number)
 
 
 async def _take(call: Call, tip: TipIn, key: str | None) -> str:
     if key is not None and not (0 < len(key) <= _KEY_LENGTH and key.isascii() and key.isprintable()):
         raise Problem("invalid-request", f"a key has 1 to {_KEY_LENGTH} printable ASCII characters", errors=[])
-    return (await call.services.tips.take(call.request, tip, key or fresh_key(datetime.now(UTC)))).number
+    return (await call.find_service(TipService).take(call.request, tip, key or fresh_key(datetime.now(UTC)))).number
 
 
 async def _paged(call: Call, handler: Callable[[Call], Awaitable[Response]]) -> Response:
@@ -115,7 +118,7 @@ async def _paged(call: Call, handler: Callable[[Call], Awaitable[Response]]) -> 
 
 async def _read(call: Call) -> bytes:
     encoding(call.request, gzip_ok=False)
-    settings = call.services.settings
+    settings = call.find_service(GatewaySettings)
     try:
         async with asyncio.timeout(settings.tip_body_s):
             return await read_body(call.request, settings.tip_limit_bytes, settings.body_idle_s)
@@ -145,44 +148,35 @@ def _count(problem: Problem) -> None:
         METRICS.tips.labels("refused").inc()
 
 
-_LIMITED = ("rate-limited", "state-unavailable")
-_TAKING = (
-    "body-too-large",
-    "unsupported-media-type",
-    "invalid-request",
-    "json-too-deep",
-    "reference-reused",
-    "request-in-progress",
-)
 ENDPOINTS = [
-    Endpoint("GET", "/tips", get_form, frozenset(), "Show the form for a tip", answers={200: None}, answer_media="text/html"),
+    Endpoint("GET", "/tips", get_form, EVERYBODY, "Show the form for a tip", responses={200: None}, media="text/html"),
     Endpoint(
         "POST",
         "/v1/tips",
         post_tip,
-        frozenset(),
+        EVERYBODY,
         "Submit a tip",
         body=TipIn,
-        answers={202: TipOut},
-        takes=("Idempotency-Key",),
-        problems=(*_TAKING, *_LIMITED, "log-unavailable", "overloaded"),
+        responses={202: TipOut},
+        request_headers=("Idempotency-Key",),
+        problems=("invalid-request", "rate-limited", *ADMISSION),
     ),
     Endpoint(
         "GET",
         "/v1/tips/{number}",
         get_tip,
-        frozenset(),
+        EVERYBODY,
         "Retrieve the status of a tip",
-        answers={200: TipOut},
-        problems=("not-found", "views-rebuilding", *_LIMITED),
+        answer=TipOut,
+        problems=("rate-limited", *VIEWS),
     ),
     Endpoint(
         "POST",
         "/tips/status",
         post_status,
-        frozenset(),
+        EVERYBODY,
         "Show the status of a tip",
-        answers=dict.fromkeys((200, 404, 413, 415, 422, 429, 503)),
-        answer_media="text/html",
+        responses=dict.fromkeys((200, 404, 413, 415, 422, 429, 503)),
+        media="text/html",
     ),
 ]

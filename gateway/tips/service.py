@@ -15,13 +15,12 @@ from typing import NamedTuple
 from starlette.requests import Request
 
 from gateway.adapters.idempotency import Idempotency
-from gateway.metrics import METRICS
-from gateway.problems import Problem, later, of_refused
+from gateway.commands.admission import Prepared, SignalAdmission
+from gateway.commands.submit import SOURCE
+from gateway.http.problems import Problem, later, of_refused
 from gateway.security import client_address as peers
 from gateway.security.rate_limits import Group, Rate, Rates
 from gateway.settings import GatewaySettings
-from gateway.signals.admission import Acceptor
-from gateway.signals.parsing import Prepared
 from gateway.tips.number import issued, number_of, reference_of, signal_of
 from gateway.tips.requests import TipIn
 from schemas.cases.case import CaseStatus
@@ -31,6 +30,7 @@ from schemas.security import Sealer, Tokenizer
 from schemas.security.signal_reader import SignalReader
 from schemas.signals.submission import PUBLIC
 from stream_processors.runtime.log import KeyedEntry
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 from stream_processors.views.api import Views
 
 RECEIVED, EXAMINED, CLOSED = "received", "being_examined", "closed"
@@ -43,13 +43,13 @@ class Taken(NamedTuple):
     again: bool
 
 
-class Tips:
+class TipService:
     def __init__(
         self,
         settings: GatewaySettings,
         policy: Policy,
         *,
-        acceptor: Acceptor,
+        admission: SignalAdmission,
         memory: Idempotency,
         views: Views,
         rates: Rates,
@@ -58,9 +58,9 @@ class Tips:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings, self.policy = settings, policy
-        self._acceptor, self._memory, self._views, self._rates = acceptor, memory, views, rates
+        self._admission, self._memory, self._views, self._rates = admission, memory, views, rates
         self._tokenizer, self._now = tokenizer, now
-        self._reader = SignalReader(tokenizer, sealer, settings.json_depth_limit, "/gateway")
+        self._reader = SignalReader(tokenizer, sealer, settings.json_depth_limit, SOURCE)
         self._proxies = peers.networks(settings.trusted_proxies)
 
     async def may_try(self, request: Request) -> None:
@@ -74,14 +74,14 @@ class Tips:
 
     async def take(self, request: Request, tip: TipIn, key: str) -> Taken:
         """Problem if it cannot be accepted."""
-        closed = self._acceptor.closed()
+        closed = self._admission.closed()
         if closed is not None:
             raise closed
         number = number_of(self._tokenizer, key)
         prepared = self._prepared(tip, number, issued(key, self._now()))
         limits = self._settings
         await self._limit("tips", request, Rate(limits.tips_an_hour, 3600), Rate(limits.tips_an_hour_all, 3600))
-        answer = (await self._acceptor.accept([prepared], PUBLIC))[0]
+        answer = (await self._admission.accept([prepared], PUBLIC))[0]
         if isinstance(answer, Problem):
             raise answer
         METRICS.tips.labels("again" if answer.replayed else "taken").inc()

@@ -1,0 +1,1 @@
+"""Webhooks of institutions: endpoints and parked notices (docs/guide/webhooks.md)."""

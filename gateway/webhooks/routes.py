@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from starlette.responses import Response
 
-from gateway.commands.case_requests import INSTITUTIONS, body_of
-from gateway.http.endpoint import Call, Endpoint
+from gateway.http.call import Call
+from gateway.http.endpoint import Endpoint
+from gateway.http.problem_sets import MARKING, QUERY, VIEWS
+from gateway.http.request_body import RequestBody, RequestQuery, read_json, read_query
 from gateway.http.responses import dumped
-from gateway.problems import of_refused
+from gateway.http.roles import INSTITUTIONS
 from gateway.security.audit import accessed
 from gateway.webhooks.responses import (
     HookOut,
@@ -28,33 +30,27 @@ from gateway.webhooks.responses import (
     parked_out,
     secret_out,
 )
-from gateway.webhooks.service import MOST_REDELIVERED
-from schemas.common import AtMost, Exact
+from gateway.webhooks.service import MOST_REDELIVERED, WebhookService
+from schemas.common import AtMost
 from schemas.notices import NotificationId
-from schemas.notifications.webhook import WebhookEndpoint as Hook
-from schemas.parsing import refused
+from schemas.notifications.webhook import WebhookEndpoint
 from stream_processors.webhooks.endpoints import EndpointIn
 
 
-class _Body(Exact):
-    model_config = ConfigDict(extra="forbid")
-
-
-class RotateIn(_Body):
+class RotateIn(RequestBody):
     """`immediately`: the old secret stops signing now, because somebody else has it. By default both sign for a day."""
 
     immediately: bool = False
 
 
-class RedeliverParkedIn(_Body):
+class RedeliverParkedIn(RequestBody):
     """`notification_ids`: the parked notices to redeliver; default: the newest `limit`."""
 
     notification_ids: Annotated[tuple[NotificationId, ...], AtMost(MOST_REDELIVERED)] = ()
     limit: int = Field(default=MOST_REDELIVERED, ge=1, le=MOST_REDELIVERED)
 
 
-class ParkedQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class ParkedQuery(RequestQuery):
     limit: int = Field(default=50, ge=1, le=MOST_REDELIVERED)
 
 
@@ -65,74 +61,71 @@ def _id(call: Call) -> str:
 
 async def post_webhook(call: Call) -> Response:
     """Registers an endpoint: from now on your notices of these kinds are posted there, signed. The secret is shown this once."""
-    body, desk = await body_of(call, EndpointIn), call.services.hooks
-    endpoint, secret = await desk.register(call.caller, body)
+    body, service = await read_json(call, EndpointIn), call.find_service(WebhookService)
+    endpoint, secret = await service.register(call.caller, body)
     where = {"Location": f"/v1/webhooks/{endpoint.endpoint_id}"}
-    return dumped(secret_out(endpoint, secret, desk.now()), 201, where)
+    return dumped(secret_out(endpoint, secret, service.now()), 201, where)
 
 
 async def get_webhooks(call: Call) -> Response:
     """Lists your endpoints, and all kinds of message."""
-    desk = call.services.hooks
-    return dumped(hooks_out(await desk.all(call.caller.subject), desk.now()))
+    service = call.find_service(WebhookService)
+    return dumped(hooks_out(await service.all(call.caller.subject), service.now()))
 
 
 async def get_webhook(call: Call) -> Response:
     """Returns one endpoint of yours."""
-    desk = call.services.hooks
-    return dumped(hook_out(await desk.find_endpoint(call.caller.subject, _id(call)), desk.now()))
+    service = call.find_service(WebhookService)
+    return dumped(hook_out(await service.find_endpoint(call.caller.subject, _id(call)), service.now()))
 
 
 async def delete_webhook(call: Call) -> Response:
     """Removes the endpoint. Its pending notices stay in the inbox."""
-    await call.services.hooks.remove(call.caller, _id(call))
+    await call.find_service(WebhookService).remove(call.caller, _id(call))
     return Response(status_code=204)
 
 
 async def post_rotate(call: Call) -> Response:
     """Returns a new secret, shown this once. The old one also signs for a day, so install the new one meanwhile."""
-    body, desk = await body_of(call, RotateIn), call.services.hooks
-    endpoint, secret = await desk.rotate(call.caller, _id(call), at_once=body.immediately)
-    return dumped(secret_out(endpoint, secret, desk.now()))
+    body, service = await read_json(call, RotateIn), call.find_service(WebhookService)
+    endpoint, secret = await service.rotate(call.caller, _id(call), at_once=body.immediately)
+    return dumped(secret_out(endpoint, secret, service.now()))
 
 
 async def post_pause(call: Call) -> Response:
     """Pauses the endpoint: its notices wait as long as the inbox shows them."""
-    return await _switched(call, call.services.hooks.pause)
+    return await _switched(call, call.find_service(WebhookService).pause)
 
 
 async def post_resume(call: Call) -> Response:
     """Enables the endpoint again: waiting notices are posted in order."""
-    return await _switched(call, call.services.hooks.resume)
+    return await _switched(call, call.find_service(WebhookService).resume)
 
 
-async def _switched(call: Call, switch: Callable[..., Awaitable[Hook]]) -> Response:
-    await body_of(call, _Body)
-    return dumped(hook_out(await switch(call.caller, _id(call)), call.services.hooks.now()))
+async def _switched(call: Call, switch: Callable[..., Awaitable[WebhookEndpoint]]) -> Response:
+    await read_json(call, RequestBody)
+    return dumped(hook_out(await switch(call.caller, _id(call)), call.find_service(WebhookService).now()))
 
 
 async def get_parked(call: Call) -> Response:
     """Lists notices that the endpoint did not accept, newest first, with the reason."""
-    try:
-        query = ParkedQuery.model_validate(dict(call.request.query_params))
-    except ValidationError as error:
-        raise of_refused(refused(error, "invalid-request")) from None
+    query = read_query(call, ParkedQuery)
     name = _id(call)
-    page = await call.services.hooks.parked(call.caller.subject, name, query.limit)
+    page = await call.find_service(WebhookService).parked(call.caller.subject, name, query.limit)
     accessed(call.caller, "parked", endpoint=name, found=len(page.entries))
     return dumped(ParkedOut(endpoint_id=name, parked=[parked_out(entry) for entry in page.entries], has_more=page.more))
 
 
 async def post_parked_redeliver(call: Call) -> Response:
     """Redelivers parked notices to this endpoint, in their order, with their ids."""
-    body, name = await body_of(call, RedeliverParkedIn), _id(call)
-    page = await call.services.hooks.replay(call.caller, name, body.notification_ids, body.limit)
+    body, name = await read_json(call, RedeliverParkedIn), _id(call)
+    page = await call.find_service(WebhookService).replay(call.caller, name, body.notification_ids, body.limit)
     notification_ids = [entry.issued.notification.notification_id for entry in page.entries]
     return dumped(RedeliveredOut(endpoint_id=name, redelivered=notification_ids, has_more=page.more))
 
 
-_TROUBLE = ("invalid-request", "views-rebuilding", "state-unavailable")
-_CHANGING = (*_TROUBLE, "log-unavailable", "overloaded", "rate-limited")
+_REMOVING = (*VIEWS, "log-unavailable", "overloaded", "rate-limited")
+_CHANGING = ("invalid-request", *_REMOVING)
 _ONE = "/v1/webhooks/{endpoint_id}"
 ENDPOINTS = [
     Endpoint(
@@ -142,13 +135,13 @@ ENDPOINTS = [
         INSTITUTIONS,
         "Register an endpoint",
         body=EndpointIn,
-        answers={201: HookSecretOut},
-        gives={201: ("Location",)},
+        responses={201: HookSecretOut},
+        response_headers={201: ("Location",)},
         problems=("invalid-endpoint", "endpoint-refused", "endpoint-exists", "too-many-endpoints", *_CHANGING),
     ),
-    Endpoint("GET", "/v1/webhooks", get_webhooks, INSTITUTIONS, "Your endpoints", answers={200: HooksOut}, problems=_TROUBLE[1:]),
-    Endpoint("GET", _ONE, get_webhook, INSTITUTIONS, "One endpoint", answers={200: HookOut}, problems=_TROUBLE[1:]),
-    Endpoint("DELETE", _ONE, delete_webhook, INSTITUTIONS, "Remove an endpoint", answers={204: None}, problems=_CHANGING[1:]),
+    Endpoint("GET", "/v1/webhooks", get_webhooks, INSTITUTIONS, "Your endpoints", answer=HooksOut, problems=VIEWS),
+    Endpoint("GET", _ONE, get_webhook, INSTITUTIONS, "One endpoint", answer=HookOut, problems=VIEWS),
+    Endpoint("DELETE", _ONE, delete_webhook, INSTITUTIONS, "Remove an endpoint", responses={204: None}, problems=_REMOVING),
     Endpoint(
         "POST",
         f"{_ONE}/rotate",
@@ -156,18 +149,17 @@ ENDPOINTS = [
         INSTITUTIONS,
         "Replace the secret of an endpoint",
         body=RotateIn,
-        body_required=False,
-        answers={200: HookSecretOut},
+        answer=HookSecretOut,
         problems=("transition-not-allowed", *_CHANGING),
     ),
-    Endpoint("POST", f"{_ONE}/pause", post_pause, INSTITUTIONS, "Pause an endpoint", answers={200: HookOut}, problems=_CHANGING),
+    Endpoint("POST", f"{_ONE}/pause", post_pause, INSTITUTIONS, "Pause an endpoint", answer=HookOut, problems=_CHANGING),
     Endpoint(
         "POST",
         f"{_ONE}/resume",
         post_resume,
         INSTITUTIONS,
         "Enable an endpoint",
-        answers={200: HookOut},
+        answer=HookOut,
         problems=("endpoint-refused", *_CHANGING),
     ),
     Endpoint(
@@ -177,8 +169,8 @@ ENDPOINTS = [
         INSTITUTIONS,
         "List the parked notices of an endpoint",
         query=ParkedQuery,
-        answers={200: ParkedOut},
-        problems=_TROUBLE,
+        answer=ParkedOut,
+        problems=QUERY,
     ),
     Endpoint(
         "POST",
@@ -187,8 +179,7 @@ ENDPOINTS = [
         INSTITUTIONS,
         "Send what was parked once more",
         body=RedeliverParkedIn,
-        body_required=False,
-        answers={200: RedeliveredOut},
-        problems=(*_TROUBLE, "log-unavailable", "rate-limited"),
+        answer=RedeliveredOut,
+        problems=(*MARKING, "rate-limited"),
     ),
 ]

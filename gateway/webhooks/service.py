@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-from redis.exceptions import RedisError
-
-from gateway.adapters.idempotency import StateUnavailable
-from gateway.adapters.kafka import Position, RequestLog
-from gateway.metrics import METRICS
-from gateway.problems import Problem, later, of_refused
-from gateway.security.auth import Caller
+from gateway.commands.submit import Command, Submitter
+from gateway.http.caller import Caller
+from gateway.http.problems import Problem, later, of_refused
 from gateway.security.rate_limits import REPLAYS, Rate, Rates, within
-from schemas.codec import encode
 from schemas.notifications.delivery import DeliveryMark, DeliveryState
 from schemas.notifications.webhook import KINDS, MOST_ENDPOINTS, Endpoints, WebhookEndpoint
 from schemas.parsing import Refused
@@ -29,9 +23,8 @@ from schemas.security import Sealer, UnsealError
 from schemas.topics import DELIVERIES, ENDPOINTS
 from stream_processors.domain.refusal import Refusal
 from stream_processors.runtime.crash_points import point
-from stream_processors.runtime.log import KeyedEntry
+from stream_processors.runtime.metrics import GATEWAY as METRICS
 from stream_processors.views.inbox import Entry
-from stream_processors.views.reading import Rebuilding
 from stream_processors.views.webhook_endpoints import Parked, WebhookViews
 from stream_processors.webhooks import endpoints
 from stream_processors.webhooks import url_guard as guard
@@ -41,7 +34,6 @@ from stream_processors.webhooks.policy import Hooks
 
 TRIES = 5
 MOST_REDELIVERED = 200
-_POLL_FIRST_S, _POLL_LAST_S = 0.01, 0.05
 _SECRET_BYTES = 32
 PAUSED = "switched off by the institution"
 
@@ -55,27 +47,22 @@ class Told(NamedTuple):
     secret: str
 
 
-class HookDesk:
+class WebhookService:
     def __init__(
         self,
-        log: RequestLog,
+        submitter: Submitter,
         views: WebhookViews,
         sealer: Sealer,
         rates: Rates,
         hooks: Hooks,
         resolve: Resolve,
         *,
-        wait_s: float,
-        retry_after_s: int,
         changes_an_hour: int,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._log, self._views, self._sealer, self._rates = log, views, sealer, rates
+        self._submitter, self._views, self._sealer, self._rates = submitter, views, sealer, rates
         self._hooks, self._resolve = hooks, resolve
-        self._wait_s, self._retry_after_s = wait_s, retry_after_s
         self._rate = Rate(changes_an_hour, 3600), Rate(changes_an_hour * 100, 3600)
-        self.now, self._sleep = now, sleep
+        self.now = submitter.now
 
     async def all(self, institution: str) -> Endpoints | None:
         return await self._views.endpoints(institution)
@@ -175,12 +162,11 @@ class HookDesk:
         await within(self._rates, "parked-replays", caller.subject, REPLAYS, detail)
         chosen.sort(key=lambda entry: entry.offset)  # in the order in which they came
         at = self.now()
-        marks = [_again(caller, entry, endpoint_id, at) for entry in chosen]
+        marks = [_mark_replayed(entry, endpoint_id, at) for entry in chosen]
         point("gateway.replay_built")
-        landed = await self._log.append(DELIVERIES, marks) if marks else []
+        if marks:
+            await self._submitter.append_all(DELIVERIES, marks, caller, advice="send the same request again", at=at)
         point("gateway.replay_appended")
-        if not all(isinstance(position, Position) for position in landed):
-            raise later("log-unavailable", "the broker did not acknowledge; send the same request again", self._retry_after_s)
         METRICS.inbox_marks.labels(DeliveryState.REDELIVERED.value).inc(len(chosen))
         return Parked(chosen, page.more)
 
@@ -220,36 +206,29 @@ class HookDesk:
                 endpoints=change(registered.endpoints if registered is not None else ()),
             )
             await self._append(caller, after)
-            shown = await self._shown(after)
+            shown = await self._await_shown(after)
             if shown.change_id == after.change_id or (named is not None and shown.of(named) is not None):
                 return after.endpoints
-        raise later("overloaded", "others change these endpoints at this moment; list them, then try again", self._retry_after_s)
+        raise later(
+            "overloaded", "others change these endpoints at this moment; list them, then try again", self._submitter.retry_after_s
+        )
 
     async def _append(self, caller: Caller, after: Endpoints) -> None:
-        actor = f"institution:{caller.subject}"
-        value = encode(
-            ENDPOINTS, after, id=after.change_id, source="/gateway", actor=actor, time=self.now(), subject=caller.subject
-        )
         point("gateway.hook_built")
-        landed = await self._log.append(ENDPOINTS, [KeyedEntry(caller.subject.encode(), value)])
+        command = Command(after.change_id, caller.subject, after)
+        await self._submitter.append_one(ENDPOINTS, command, caller, advice="list your endpoints")
         point("gateway.hook_appended")
-        if not isinstance(landed[0], Position):
-            raise later("log-unavailable", "the broker did not acknowledge; list your endpoints", self._retry_after_s)
 
-    async def _shown(self, after: Endpoints) -> Endpoints:
-        deadline, pause_s = time.monotonic() + self._wait_s, _POLL_FIRST_S
-        while True:
-            try:
-                shown = await self._views.endpoints(after.institution)
-            except (Rebuilding, RedisError, StateUnavailable):
-                shown = None
-            if shown is not None and shown.revision >= after.revision:
-                return shown
-            if time.monotonic() + pause_s > deadline:
-                detail = "it is in the log, but the views do not show it yet; list your endpoints in a moment"
-                raise later("overloaded", detail, self._retry_after_s)
-            await self._sleep(pause_s)
-            pause_s = min(pause_s * 1.5, _POLL_LAST_S)
+    async def _await_shown(self, after: Endpoints) -> Endpoints:
+        shown = await self._submitter.await_outcome(
+            lambda: self._views.endpoints(after.institution),
+            lambda endpoints: endpoints.revision >= after.revision,
+            self._submitter.deadline(),
+        )
+        if shown is None:
+            detail = "it is in the log, but the views do not show it yet; list your endpoints in a moment"
+            raise later("overloaded", detail, self._submitter.retry_after_s)
+        return shown
 
 
 def _of(existing: Changed, endpoint_id: str) -> WebhookEndpoint:
@@ -267,7 +246,7 @@ def _only(endpoint_id: str, change: Callable[[WebhookEndpoint], WebhookEndpoint]
     return changed
 
 
-def _again(caller: Caller, entry: Entry, endpoint_id: str, at: datetime) -> KeyedEntry:
+def _mark_replayed(entry: Entry, endpoint_id: str, at: datetime) -> Command:
     notice = entry.issued.notification
     mark = DeliveryMark(
         recipient=notice.recipient,
@@ -280,6 +259,4 @@ def _again(caller: Caller, entry: Entry, endpoint_id: str, at: datetime) -> Keye
         notification_offset=entry.offset,
     )
     name = f"redelivered-{id_of(notice.recipient, notice.notification_id)}-{endpoint_id}-{int(at.timestamp() * 1000)}"
-    actor = f"institution:{caller.subject}"
-    value = encode(DELIVERIES, mark, id=name, source="/gateway", actor=actor, time=at, subject=notice.recipient)
-    return KeyedEntry(notice.recipient.encode(), value)
+    return Command(name, notice.recipient, mark)

@@ -10,11 +10,22 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.common import Amount, AmountMinor, AtMost, EventTime, Name, PartyId, Strict
+from schemas.common import Amount, AmountMinor, AtMost, EventTime, Name, PartyId, Revision, Strict
 from schemas.orders.kinds import ABOUT_ANOTHER, LETTERS, NAMES_AMOUNT, NAMES_SUBJECT, PAYS_BACK, OrderKind
-from schemas.orders.order import RefusalReason, VerifyField
+from schemas.orders.order import OrderEventKind, RefusalReason, VerifyField
 from schemas.refunds import NOTICED, ReturnRule
 from schemas.signals.subjects import Named
+
+ANSWERS: dict[str, OrderEventKind] = {
+    "received": OrderEventKind.DELIVER,
+    "verified": OrderEventKind.VERIFY,
+    "mismatch": OrderEventKind.MISMATCH,
+    "executed": OrderEventKind.EXECUTE,
+    "refused": OrderEventKind.REFUSE,
+    "failed": OrderEventKind.FAIL,
+    "lifted": OrderEventKind.LIFT,
+}
+"""The result that an institution reports -> the event of the order."""
 
 
 class VerifyIn(Strict):
@@ -44,7 +55,7 @@ class OrderIn(Strict):
     text: str | None = Field(default=None, min_length=1, max_length=700)
     method: ReturnRule | None = None
     public_notice_at: EventTime | None = None
-    revision: int | None = Field(default=None, ge=1, le=2**53)
+    revision: Revision | None = None
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.cases.responses import signal_out
-from gateway.cases.views import own_case
-from gateway.security.auth import Caller, Role
+from gateway.http.caller import Caller, Role
+from gateway.rendering.case_views import own_case
+from gateway.signals.responses import signal_out
 from schemas.cases.case import Action, ActionKind, Case, CaseChange, Disposition
 from schemas.codec import decode, encode
 from schemas.common import from_ms

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cases.views import own_case
-from gateway.security.auth import Caller, Role
+from gateway.http.caller import Caller, Role
+from gateway.rendering.case_views import own_case
 from schemas.cases.case import Case
 from schemas.ids import APPEAL, DISSUASION, ORDER, case_of, name_of
 from stream_processors.views.allowed_actions import concerns, feedback_of

@@ -17,8 +17,7 @@ REACHED = {
     "classes that share their name": 11.57,
     "parameters of a function, most": 17,
     "product": 51_510,
-    "circles between folders": 1,
-    "chain of imports in a package, longest": 21,
+    "chain of imports in a package, longest": 12,
 }
 """What was reached of the figures that are not at their limits. Lower it whenever the code gets better; never raise it."""
 MET = (
@@ -29,6 +28,7 @@ MET = (
     "function, longest",
     "tests for each line of the product",
     "circles between files",
+    "circles between folders",
     "watermarks put together by hand",
 )
 """The figures that are at their limits."""

@@ -17,7 +17,7 @@ from deploy.local.paths import project_root
 from gateway.app import ENDPOINTS
 from gateway.http.endpoint import Endpoint
 from gateway.http.openapi import document, examples_of
-from gateway.problems import PROBLEMS, TYPE_PREFIX
+from gateway.http.problem_table import PROBLEMS, TYPE_PREFIX
 from schemas.topics import TOPICS
 from tests.support import examples
 
@@ -62,7 +62,7 @@ def test_the_openapi_document_is_valid() -> None:
 def test_a_route_shows_its_bodies_and_answers(endpoint: Endpoint) -> None:
     for model in filter(None, [endpoint.body, *endpoint.models]):
         assert examples_of(model), f"add schemas/examples/http/{model.__name__}.<name>.json"
-    assert endpoint.answers, "say what it answers"
+    assert endpoint.responses, "say what it answers"
 
 
 @pytest.mark.parametrize("slug", PROBLEMS)

@@ -80,7 +80,7 @@ def fuzzed() -> dict[str, Any]:
 
 
 SCHEMA = schemathesis.openapi.from_dict(fuzzed())
-STREAMS = {f"{one.method} {one.path}" for one in wiring.ENDPOINTS if one.streams}
+STREAMS = {f"{one.method} {one.path}" for one in wiring.ENDPOINTS if one.streaming}
 """They have no end, so a fuzzer would wait for ever: tests/unit/gateway/test_live.py."""
 OPERATIONS = {one.ok().label: one.ok() for one in SCHEMA.get_all_operations() if one.ok().label not in STREAMS}
 KNOWN = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.orders.responses import own_deadlines
+from gateway.rendering.case_parts import own_deadlines
 from schemas.appeals import AppealRequest
 from schemas.cases.case import CaseChange, CaseStatus
 from schemas.deadlines import DeadlineState, Length

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.problems import TYPE_PREFIX
+from gateway.http.problem_table import TYPE_PREFIX
 from gateway.services import Services
 from schemas.cases.case import CaseStatus
 from schemas.codec import decode

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+from gateway.http.connection import EXTENSION
 from gateway.live.rows import Place, Row
-from gateway.server.connection_limits import EXTENSION
 from schemas.cases.case import Case
 from schemas.topics import CASE_CHANGES
 from stream_processors.runtime.log import partition_of

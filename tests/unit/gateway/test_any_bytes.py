@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from deploy.local.tokens import ensure_keys, mint
 from gateway import app as wiring
 from gateway.adapters.stage_lag import Lag
+from gateway.http.caller import Role
 from gateway.http.openapi import examples_of
-from gateway.security.auth import Role
 from gateway.settings import GatewaySettings
 from schemas.security import Keyring
 from tests.support import examples

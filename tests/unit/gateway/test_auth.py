@@ -17,8 +17,9 @@ from deploy.local import tokens
 from deploy.local.tokens import mint, scrape_headers
 from gateway import app as wiring
 from gateway.app import ENDPOINTS
-from gateway.problems import Problem
-from gateway.security.auth import Authenticator, Role
+from gateway.http.caller import Role
+from gateway.http.problems import Problem
+from gateway.security.auth import Authenticator
 from gateway.security.jwks import KeySource, UnsafeKeys, check_keys
 from gateway.security.scrape_token import ScrapeToken
 from gateway.settings import GatewaySettings

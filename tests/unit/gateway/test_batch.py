@@ -15,7 +15,8 @@ import pytest
 
 from deploy.local.tokens import mint
 from gateway import app as wiring
-from gateway.problems import TYPE_PREFIX, Problem
+from gateway.http.problem_table import TYPE_PREFIX
+from gateway.http.problems import Problem
 from gateway.signals import batch
 from schemas.topics import SUBMITTED
 from tests.unit.gateway.conftest import Client
@@ -262,7 +263,7 @@ async def test_a_body_that_stops_to_come_ends_the_batch_and_keeps_what_came_befo
     results = await slow.post()
     assert slugs(results) == ["ok"] * 13 + ["body-timeout"]
     assert (results[-1]["line"], results[-1]["status"]) == (14, 408)
-    assert len(log.all(SUBMITTED)) == 13 and not services.acceptor._batches
+    assert len(log.all(SUBMITTED)) == 13 and not services.admission._batches
     assert asyncio.get_running_loop().time() - began < 2
 
 
@@ -306,7 +307,7 @@ async def test_a_batch_ends_with_its_sender_although_its_body_is_all_there(servi
         while not counting.senders:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         writer.transport.abort()
-        while services.acceptor._batches:  # noqa: ASYNC110
+        while services.admission._batches:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert len(counting.senders) < 100 and len(log.all(SUBMITTED)) < 100
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gateway.cases.responses import _MADE, CaseOut
-from gateway.cases.views import OwnCaseOut
+from gateway.rendering.case_views import OwnCaseOut
+from gateway.rendering.cases import _MADE, CaseOut
 from schemas.cases.case import Action, Case, Portion
 from stream_processors.domain.cases import structure
 from stream_processors.domain.cases.signals import again

@@ -13,8 +13,8 @@ import pytest
 from deploy.local.tokens import mint
 from gateway import app as wiring
 from gateway.adapters.stage_lag import Lag
-from gateway.inbox import cursor as cursors
-from gateway.problems import TYPE_PREFIX
+from gateway.http.pagination import write_cursor
+from gateway.http.problem_table import TYPE_PREFIX
 from gateway.settings import GatewaySettings
 from schemas.codec import decode
 from schemas.notifications.delivery import Issued
@@ -187,7 +187,7 @@ async def test_a_cursor_that_was_not_given_is_refused_and_marks_nothing(gate, ho
     given = (await g.read())["next_cursor"]
     text = {
         "of another": (await g.read(who="bank-002"))["next_cursor"],
-        "of another log": cursors.write_cursor(g.services.tokenizer, "bank-001", "log-0", 7),
+        "of another log": write_cursor(g.services.tokenizer, "7", "inbox", "bank-001", "log-0"),
         "made up": "9999999.AAAAAAAAAAAAAAAAAAAAAA",
         "nonsense": "%00zz",
         "changed": "8" + given[1:],
@@ -211,7 +211,7 @@ async def test_a_long_poll_answers_as_soon_as_something_comes_and_else_when_its_
     assert loop.time() - began < 2
     told = await g.read("wait_s=0.2", who="bank-003")
     assert (told["items"], told.get("next_cursor")) == ([], None)
-    assert not g.services.bell._ears, "nobody waits any more"
+    assert not g.services.inbox_notifier._waiters, "nobody waits any more"
 
 
 async def test_who_hears_nothing_looks_again_by_himself(gate):
@@ -271,7 +271,7 @@ async def test_a_silent_connection_is_kept_alive_and_ends_with_a_word(gate):
         g.app.drain()
         assert (await live.next("bye")).data == {"reason": "draining"}
         await asyncio.wait_for(live.ended.wait(), 2)
-    assert not g.services.bell._ears
+    assert not g.services.inbox_notifier._waiters
 
 
 async def test_a_connection_outlives_views_that_are_made_anew(gate):

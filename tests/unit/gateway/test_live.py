@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import pytest
 from deploy.local.tokens import mint
 from gateway import app as wiring
 from gateway.adapters.stage_lag import Lag
-from gateway.live.rows import Place, event_id, place_of
-from gateway.problems import TYPE_PREFIX
+from gateway.http.pagination import write_cursor
+from gateway.http.problem_table import TYPE_PREFIX
+from gateway.live.rows import Place, read_place, write_place
 from gateway.services import Services
 from gateway.settings import GatewaySettings
 from schemas.cases.case import CaseStatus
@@ -159,13 +161,25 @@ async def test_a_client_that_comes_back_hears_what_it_missed_and_no_reset(live):
     async with gateway.on(last_id=last) as officer:
         told = await officer.next("cases")
         assert sorted(names(told)) == [("case-1", 2), ("case-2", 1)]
-        assert place_of(told.id) == gateway.hub.place
+        assert told.id is not None and read_place(told.id.partition(".")[0]) == gateway.hub.place
 
 
-@pytest.mark.parametrize("last", ["", "nonsense", event_id(Place("00000000", (0,) * 8)), event_id(Place(LOG, (0,) * 3))])
-async def test_an_id_that_says_nothing_here_is_a_reset(live, last: str):
+@pytest.mark.parametrize("place", [Place("00000000", (0,) * 8), Place(LOG, (0,) * 3), None])
+@pytest.mark.parametrize("signed_for", ["live", "inbox", ""])
+async def test_an_id_that_says_nothing_here_is_a_reset(live, place: Place | None, signed_for: str):
     gateway = live()
+    last = "nonsense" if place is None else write_place(place)
+    last = write_cursor(gateway.hub._tokenizer, last, signed_for) if signed_for else last
     async with gateway.on(last_id=last) as officer:
+        assert (await officer.next()).data == {"reason": "gap"}
+
+
+@pytest.mark.parametrize("forge", [str.upper, lambda last: last.partition(".")[0], lambda last: ""])
+async def test_an_id_that_was_not_given_is_a_reset(live, forge: Callable[[str], str]):
+    gateway = live()
+    async with gateway.on() as officer:
+        last = (await officer.next("reset")).id
+    async with gateway.on(last_id=forge(last)) as officer:
         assert (await officer.next()).data == {"reason": "gap"}
 
 
@@ -177,7 +191,7 @@ async def test_a_gap_that_is_no_longer_kept_is_a_reset(live):
     await asyncio.sleep(0.05)
     async with gateway.on(last_id=last) as officer:
         assert (await officer.next()).data == {"reason": "gap"}
-    async with gateway.on(last_id=event_id(gateway.hub.place)) as officer:
+    async with gateway.on(last_id=gateway.hub.event_id) as officer:
         gateway.source.tell(gateway.case(1, revision=2))
         assert names(await officer.next("cases")) == [("case-1", 2)]
 
@@ -351,6 +365,6 @@ async def test_the_log_is_read_only_while_somebody_listens(live):
 
 def test_an_event_id_gives_back_its_place():
     for offsets in ((0,) * 8, (1, 35, 36, 10**15, 0, 7, 8, 9)):
-        assert place_of(event_id(Place(LOG, offsets))) == Place(LOG, offsets)
-    for text in (None, "", "x", "-", "1f0a93bc", "1f0a93bc-" + "z" * 12, "1F0A93BC-1", "1f0a93bc-1\n", "1f0a93bc" + "-1" * 65):
-        assert place_of(text) is None
+        assert read_place(write_place(Place(LOG, offsets))) == Place(LOG, offsets)
+    for text in ("", "x", "-", "1f0a93bc", "1f0a93bc-" + "z" * 12, "1F0A93BC-1", "1f0a93bc-1\n", "1f0a93bc" + "-1" * 65):
+        assert read_place(text) is None

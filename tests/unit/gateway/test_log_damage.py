@@ -45,7 +45,10 @@ def newest(kafka: KafkaRequestLog) -> Mapping[int, int]:
 def test_an_append_that_lands_behind_the_newest_acknowledged_one_is_not_acknowledged(kafka: KafkaRequestLog):
     assert position_of(kafka, 180, newest(kafka)) == Position(SUBMITTED.name, 3, 180, 1)
     assert isinstance(position_of(kafka, 132, newest(kafka)), LogUnavailable)
-    assert kafka.damage is not None and "signals.submitted.v1/3: a record landed at 132 after 180" in kafka.damage
+    assert (
+        kafka.damage is not None
+        and "signals.submitted.v1/3: a record landed at 132, although 180 was acknowledged before" in kafka.damage
+    )
 
 
 def test_answers_of_appends_that_ran_beside_each_other_may_come_in_any_order(kafka: KafkaRequestLog):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.problems import TYPE_PREFIX
+from gateway.http.problem_table import TYPE_PREFIX
 from gateway.services import Services
 from schemas.cases.case import ActionKind, CaseStatus
 from schemas.codec import decode
@@ -303,7 +303,7 @@ async def test_next_with_a_key_waits_for_what_was_asked_with_it_before_redis_was
             views.apply(*record)
         waiting.clear()
 
-    services.caught_up = caught_up
+    services.case_commands.caught_up = caught_up
     again = await officer.post(f"/v1/queues/{QUEUE}/next", headers=headers)
     assert (again.status_code, again.json()["case_id"], len(actions(log))) == (200, "case-1", 1)
     assert views.cases["case-2"].holder is None

@@ -374,8 +374,7 @@ def test_the_name_of_an_order_leads_to_its_case_whatever_the_case_is_called():
 
 
 async def test_every_answer_is_an_event_of_an_order(client: Client):
-    from gateway.commands.sealing import ANSWERS
-    from schemas.orders.requests import AnswerIn
+    from schemas.orders.requests import ANSWERS, AnswerIn
 
     results = AnswerIn.model_json_schema()["properties"]["result"]["enum"]
     assert set(results) == set(ANSWERS) and set(ANSWERS.values()) <= set(OrderEventKind)

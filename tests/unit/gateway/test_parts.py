@@ -13,14 +13,14 @@ from pydantic import TypeAdapter
 from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import RedisError, ResponseError
 
-from gateway import problems
 from gateway.adapters.redis import Pipelining
 from gateway.adapters.stage_lag import KNOWN_FOR_S, Lag
 from gateway.app import ENDPOINTS
-from gateway.cases.responses import AcceptedOut, LineOut
 from gateway.http import docs_page as docs
+from gateway.http import problem_table as problems
 from gateway.http.openapi import document
 from gateway.http.request_body import LineSplitter
+from gateway.signals.responses import AcceptedOut, LineOut
 from schemas.cases.case import Action
 from stream_processors.runtime.crash_points import POINTS
 from tests.unit.gateway.conftest import Client

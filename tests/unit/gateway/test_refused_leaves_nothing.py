@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.http.endpoint import Call
-from gateway.problems import Problem
+from gateway.http.call import Call
+from gateway.http.problems import Problem
 from gateway.services import Services
 from tests.unit.gateway.conftest import Client
 from tests.unit.gateway.fakes import MemoryIdempotency, ndjson, signal

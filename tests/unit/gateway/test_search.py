@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from gateway.problems import TYPE_PREFIX
+from gateway.http.problem_table import TYPE_PREFIX
 from gateway.services import Services
 from schemas.cases.case import CaseStatus
 from tests.unit.gateway.conftest import Client

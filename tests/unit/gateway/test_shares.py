@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.security.fair_share import HALF_LIFE_S, Shares
+from gateway.commands.fair_share import HALF_LIFE_S, Shares
 
 
 class Clock:

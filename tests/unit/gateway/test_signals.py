@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from gateway.problems import TYPE_PREFIX
+from gateway.http.problem_table import TYPE_PREFIX
 from gateway.services import Services
 from schemas.codec import decode
 from schemas.signals.assessed import AssessOutcome
@@ -189,11 +189,11 @@ async def test_no_more_batches_are_read_at_once_than_the_limit(client: Client, s
     headers, limit = {"content-type": "application/x-ndjson"}, services.settings.batches_limit
     with ExitStack() as others:
         for n in range(limit - 1):
-            others.enter_context(services.acceptor.batch(f"bank-{100 + n}"))
+            others.enter_context(services.admission.batch(f"bank-{100 + n}"))
         for _ in range(2):
             answer = await client().post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
             assert answer.status_code == 200, "each gives its place back"
-        with services.acceptor.batch("bank-099"):
+        with services.admission.batch("bank-099"):
             answer = await client().post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
             assert (answer.status_code, slug(answer)) == (503, "overloaded") and "Retry-After" in answer.headers
             assert "of your institution" not in answer.json()["detail"]
@@ -204,18 +204,18 @@ async def test_one_institution_does_not_take_the_places_of_all_batches(client: C
     assert limit < services.settings.batches_limit
     with ExitStack() as own:
         for _ in range(limit):
-            own.enter_context(services.acceptor.batch("bank-001"))
+            own.enter_context(services.admission.batch("bank-001"))
         answer = await client("bank-001").post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
         assert (answer.status_code, slug(answer)) == (503, "overloaded") and "Retry-After" in answer.headers
         assert f"{limit} batches of your institution" in answer.json()["detail"]
         other = await client("bank-002").post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
         assert other.status_code == 200
     answer = await client("bank-001").post("/v1/signals/batch", content=ndjson(signal("r-1")), headers=headers)
-    assert answer.status_code == 200 and not services.acceptor._batches, "nothing is kept of who sends no more"
+    assert answer.status_code == 200 and not services.admission._batches, "nothing is kept of who sends no more"
 
 
 async def test_no_more_wait_for_a_slow_broker_than_the_limit(services: Services, client: Client, log: FakeLog):
-    services.acceptor._in_flight_limit, log.gate = 3, asyncio.Event()
+    services.admission._in_flight_limit, log.gate = 3, asyncio.Event()
     sender = client()
     waiting = [asyncio.create_task(sender.post("/v1/signals", json=signal(f"r-{n}"))) for n in range(3)]
     await asyncio.sleep(0.1)

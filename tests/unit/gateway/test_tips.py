@@ -18,7 +18,7 @@ import pytest
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from gateway.problems import TYPE_PREFIX
+from gateway.http.problem_table import TYPE_PREFIX
 from gateway.security import client_address as peers
 from gateway.services import Services
 from gateway.tips.number import fresh_key, issued, number_of, read_number, signal_of

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.security.auth import Caller, Role
-from gateway.webhooks import service as desk
+from gateway.http.caller import Caller, Role
+from gateway.webhooks import service
 from schemas.codec import decode
 from schemas.notifications.delivery import DeliveryState, Issued
 from schemas.notifications.webhook import Endpoints
@@ -50,7 +50,7 @@ async def test_an_endpoint_is_on_the_log_and_its_secret_is_told_once_and_sealed(
     assert told["secret"].encode() not in record.value
     one = decode(ENDPOINTS, record.value).data
     assert (one.revision, one.endpoints[0].endpoint_id) == (1, told["endpoint_id"])
-    assert live_secrets(one.endpoints[0], services.sealer, services.hooks.now()) == [told["secret"]]
+    assert live_secrets(one.endpoints[0], services.sealer, services.webhooks.now()) == [told["secret"]]
     listed = (await client("bank-001").get("/v1/webhooks")).json()
     [shown] = listed["endpoints"]
     assert (shown["state"], shown["url"], shown["secrets"]) == ("on", told["url"], 1)
@@ -143,11 +143,11 @@ async def test_a_replaced_secret_is_told_once_and_the_old_one_signs_meanwhile(cl
     answer = await client("bank-001").post(f"/v1/webhooks/{told['endpoint_id']}/rotate")
     new = answer.json()["secret"]
     assert answer.status_code == 200 and answer.json()["secrets"] == 2 and new != told["secret"]
-    endpoint = await services.hooks.find_endpoint("bank-001", told["endpoint_id"])
-    assert live_secrets(endpoint, services.sealer, services.hooks.now()) == [new, told["secret"]]
+    endpoint = await services.webhooks.find_endpoint("bank-001", told["endpoint_id"])
+    assert live_secrets(endpoint, services.sealer, services.webhooks.now()) == [new, told["secret"]]
     at_once = await client("bank-001").post(f"/v1/webhooks/{told['endpoint_id']}/rotate", json={"immediately": True})
-    endpoint = await services.hooks.find_endpoint("bank-001", told["endpoint_id"])
-    assert live_secrets(endpoint, services.sealer, services.hooks.now()) == [at_once.json()["secret"]]
+    endpoint = await services.webhooks.find_endpoint("bank-001", told["endpoint_id"])
+    assert live_secrets(endpoint, services.sealer, services.webhooks.now()) == [at_once.json()["secret"]]
 
 
 async def test_a_fourth_secret_at_a_time_is_refused(client: Client) -> None:
@@ -282,7 +282,7 @@ async def test_an_unfinished_wait_for_the_views_ends(services: Any, log: FakeLog
     log.told = None
     caller = Caller("bank-001", Role.INSTITUTION, (), 0.0)
     with pytest.raises(Exception, match="views do not show it yet"):
-        await services.hooks._change(caller, lambda known: known)
+        await services.webhooks._change(caller, lambda known: known)
     assert isinstance(decode(ENDPOINTS, log.all(ENDPOINTS)[0].value).data, Endpoints)
 
 
@@ -300,7 +300,7 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             armed.remove(name)
             raise Died(name)
 
-    monkeypatch.setattr(desk, "point", passed)
+    monkeypatch.setattr(service, "point", passed)
     return armed
 
 

@@ -17,19 +17,39 @@ from typing import NamedTuple
 from gateway.adapters.idempotency import Idempotency, InFlight, Remembered, StateUnavailable
 from gateway.adapters.kafka import DAMAGED, Position, RequestLog
 from gateway.adapters.stage_lag import Lag
-from gateway.metrics import METRICS
-from gateway.problems import Problem, later
-from gateway.security.fair_share import Shares
+from gateway.commands.fair_share import Shares
+from gateway.commands.submit import unacknowledged
+from gateway.http.call import Call
+from gateway.http.problems import Problem, later
 from gateway.settings import GatewaySettings
-from gateway.signals.parsing import Prepared
 from schemas.common import from_ms
 from schemas.security import LogPlace, PlaceCipher
 from schemas.signals.advisories import Advice
-from schemas.topics import SUBMITTED, Topic
+from schemas.signals.submission import SignalIn
+from schemas.topics import RETRACTIONS, SUBMITTED, Topic
 from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.log import KeyedEntry
+from stream_processors.runtime.metrics import GATEWAY as METRICS
+from stream_processors.views.receipts import Receipt
 
 
-class Receipt(NamedTuple):
+class Prepared(NamedTuple):
+    """A signal or a retraction that may be appended. It is remembered under `name`, which has one `body` permanently.
+
+    `alias` is the name and body of an Idempotency-Key beside the sender's reference; `submitted` the sender's signal;
+    `advisories` the warnings about it.
+    """
+
+    signal_id: str
+    name: str
+    body: str
+    entry: KeyedEntry
+    alias: tuple[str, str] | None = None
+    submitted: SignalIn | None = None
+    advisories: Sequence[Advice] = ()
+
+
+class AdmissionReceipt(NamedTuple):
     """The response to an accepted signal. `advisories`: warnings about its body, also for a repeated one."""
 
     record: Remembered
@@ -64,8 +84,10 @@ def instant(ms: int) -> str:
     return from_ms(ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 
 
-class Acceptor:
+class SignalAdmission:
     """`accept` a list of prepared signals of one institution, or of retractions; returns an answer for each, in order."""
+
+    topic: Topic = SUBMITTED
 
     def __init__(
         self,
@@ -74,11 +96,9 @@ class Acceptor:
         lag: Lag,
         settings: GatewaySettings,
         places: PlaceCipher,
-        topic: Topic = SUBMITTED,
     ) -> None:
         self.places = places
         self._log = log
-        self._topic = topic
         self._memory = memory
         self._lag = lag
         self._lag_limit = settings.lag_limit
@@ -110,6 +130,10 @@ class Acceptor:
             return later("log-unavailable", DAMAGED, self._retry_after_s)
         return None
 
+    async def find_record(self, signal_id: str) -> Remembered | None:
+        """What is remembered of a signal that was accepted lately."""
+        return await self._memory.find(signal_id)
+
     def full(self, institution: str) -> Problem | None:
         """Why no batch (of this institution) may begin now, if so. An institution at its own limit leaves room for others."""
         own, all_of_them = self._batches[institution], self._batches.total()
@@ -132,9 +156,9 @@ class Acceptor:
             if not self._batches[institution]:
                 del self._batches[institution]
 
-    async def accept(self, signals: Sequence[Prepared], institution: str) -> list[Receipt | Problem]:
+    async def accept(self, signals: Sequence[Prepared], institution: str) -> list[AdmissionReceipt | Problem]:
         point("gateway.validated")
-        answers: list[Receipt | Problem | None] = [None] * len(signals)
+        answers: list[AdmissionReceipt | Problem | None] = [None] * len(signals)
         first: dict[str, int] = {}
         for index, signal in enumerate(signals):
             first.setdefault(signal.name, index)
@@ -162,7 +186,7 @@ class Acceptor:
         ]
 
     async def _lock(
-        self, signals: Sequence[Prepared], indexes: list[int], owner: str, answers: list[Receipt | Problem | None]
+        self, signals: Sequence[Prepared], indexes: list[int], owner: str, answers: list[AdmissionReceipt | Problem | None]
     ) -> list[int]:
         """Answers signals that are known already; returns the indexes of the signals that this request locked."""
         names = [signals[i].name for i in indexes]
@@ -181,7 +205,7 @@ class Acceptor:
             if stored is None:
                 free.append(signals[i].name)
             if (alias := signals[i].alias) is not None and by_alias[i] is None:
-                if isinstance(answer, Receipt):
+                if isinstance(answer, AdmissionReceipt):
                     await self._memory.finish([(alias[0], answer.record._replace(body=alias[1]))])
                 else:
                     free.append(alias[0])
@@ -191,7 +215,7 @@ class Acceptor:
 
     def _answer_from_memory(
         self, signal: Prepared, own: Remembered | InFlight | None, alias: Remembered | InFlight | None
-    ) -> Receipt | Problem | None:
+    ) -> AdmissionReceipt | Problem | None:
         """The answer of the memory; None if the signal is new."""
         if isinstance(own, InFlight) or isinstance(alias, InFlight):
             return later("request-in-progress", "another request with this reference is still running", 1)
@@ -200,14 +224,19 @@ class Acceptor:
         if alias is not None and signal.alias is not None and alias.body != signal.alias[1]:
             return _reused("Idempotency-Key")
         if own is not None:
-            return Receipt(own, True)
-        return Receipt(alias._replace(body=signal.body), True) if alias is not None else None
+            return AdmissionReceipt(own, True)
+        return AdmissionReceipt(alias._replace(body=signal.body), True) if alias is not None else None
 
     async def _append(
-        self, signals: Sequence[Prepared], fresh: list[int], institution: str, owner: str, answers: list[Receipt | Problem | None]
+        self,
+        signals: Sequence[Prepared],
+        fresh: list[int],
+        institution: str,
+        owner: str,
+        answers: list[AdmissionReceipt | Problem | None],
     ) -> None:
         began = time.perf_counter()
-        landed = await self._log.append(self._topic, [signals[i].entry for i in fresh])
+        landed = await self._log.append(self.topic, [signals[i].entry for i in fresh])
         acked = time.perf_counter()
         METRICS.accept_s.labels("ack").observe(acked - began)
         point("gateway.appended")
@@ -216,17 +245,16 @@ class Acceptor:
             for i, place in zip(fresh, landed, strict=True)
             if isinstance(place, Position)
         }
-        METRICS.accepted.inc(len(placed) if self._topic is SUBMITTED else 0)
+        METRICS.accepted.inc(len(placed) if self.topic is SUBMITTED else 0)
         self._shares.add(institution, len(placed))
         if placed:
             METRICS.clock_offset_s.set(next(reversed(placed.values())).accepted_ms / 1000 - time.time())
         for i, remembered in zip(placed, await self._remember(signals, placed), strict=True):
-            answers[i] = Receipt(remembered, False) if remembered.body == signals[i].body else _reused("reference")
+            answers[i] = AdmissionReceipt(remembered, False) if remembered.body == signals[i].body else _reused("reference")
         lost = [i for i in fresh if i not in placed]
         if lost:
-            detail = "the broker did not acknowledge; retry with the same reference, nothing counts twice"
             for i in lost:
-                answers[i] = later("log-unavailable", detail, self._retry_after_s)
+                answers[i] = unacknowledged("retry with the same reference, nothing counts twice", self._retry_after_s)
             await self._free(_names(signals, lost), owner)
         METRICS.accept_s.labels("remember").observe(time.perf_counter() - acked)
         point("gateway.remembered")
@@ -247,11 +275,23 @@ class Acceptor:
             return list(placed.values())
 
 
+async def find_own_signal(call: Call, signal_id: str, detail: str = "you sent no such signal") -> Receipt | Remembered:
+    """What is known of a signal of the caller: its receipt in the views, or what was remembered when it was accepted, until it
+    is assessed. Problem with `detail` when there is none: another's signal does not exist."""
+    receipt = await call.services.views.receipt(signal_id)
+    signal = receipt or await call.find_service(SignalAdmission).find_record(signal_id)
+    if signal is None or signal.institution != call.caller.subject or signal.signal_id != signal_id:
+        raise Problem("not-found", detail)
+    return signal
+
+
 def _reused(name: str) -> Problem:
     return Problem("reference-reused", f"this {name} was used for another body")
 
 
-def _as_second(first: Prepared, signal: Prepared, answer: Receipt | Problem | None, is_first: bool) -> Receipt | Problem:
+def _as_second(
+    first: Prepared, signal: Prepared, answer: AdmissionReceipt | Problem | None, is_first: bool
+) -> AdmissionReceipt | Problem:
     """The answer to a repeated name within one chunk."""
     assert answer is not None
     if isinstance(answer, Problem):
@@ -260,10 +300,16 @@ def _as_second(first: Prepared, signal: Prepared, answer: Receipt | Problem | No
         return answer._replace(advisories=signal.advisories) if signal.advisories else answer
     if signal.body != first.body:
         return _reused("reference")
-    return Receipt(answer.record, True, signal.advisories)
+    return AdmissionReceipt(answer.record, True, signal.advisories)
 
 
 def _names(signals: Sequence[Prepared], indexes: Sequence[int]) -> list[str]:
     """The locks of these signals: their names and those of their keys."""
     aliases = [alias[0] for i in indexes if (alias := signals[i].alias)]
     return [signals[i].name for i in indexes] + aliases
+
+
+class RetractionAdmission(SignalAdmission):
+    """The same for retractions, which have a topic of their own."""
+
+    topic = RETRACTIONS

@@ -9,8 +9,9 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from gateway.cases.responses import CaseOut, LinksOut, case_out
-from gateway.orders.responses import (
+from gateway.http.caller import Caller
+from gateway.http.responses import LinksOut, copy_fields, words
+from gateway.rendering.case_parts import (
     AppealOut,
     DeadlineOut,
     DissuasionOut,
@@ -22,9 +23,8 @@ from gateway.orders.responses import (
     own_deadlines,
     own_dissuasions,
     own_orders,
-    words,
 )
-from gateway.security.auth import Caller
+from gateway.rendering.cases import CaseOut, case_out
 from schemas.cases.case import Case
 from schemas.common import Instant
 from schemas.security import Sealer
@@ -75,13 +75,12 @@ def own_case(case: Case, sealer: Sealer, caller: Caller) -> OwnCaseOut:
     """Returns the institution's own part of the case."""
     teller, institution = Teller(sealer, caller), caller.subject
     signals = {signal.signal_id: signal for signal in reversed(visible_signals(case)) if signal.institution == institution}
-    shown = ("signal_id", "kind", "occurred_at", "accepted_at")
     return OwnCaseOut(
         case_id=case.case_id,
         opened_at=_opened_at(case),
         merged_into=case.merged_into,
         other_institutions=others(case, institution),
-        signals=[OwnSignalOut(**{name: getattr(signal, name) for name in shown}) for signal in reversed(signals.values())],
+        signals=[OwnSignalOut(**copy_fields(OwnSignalOut, signal)) for signal in reversed(signals.values())],
         measures=[teller.measure(measure, case) for measure in case.measures if measure.institution == institution],
         orders=[teller.order(order, case) for order in own_orders(case, institution)],
         dissuasions=[teller.dissuasion(dissuasion) for dissuasion in own_dissuasions(case, institution)],

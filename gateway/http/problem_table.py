@@ -1,20 +1,15 @@
-"""Every error response of the gateway, declared once (RFC 9457). `python -m gateway.problems` prints docs/reference/errors.md.
+"""Every error response of the gateway, declared once (RFC 9457).
+
+`python -m gateway.http.problem_table` prints docs/reference/errors.md.
 
 Invariant: every error response has one of these slugs, and none repeats a sender's values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-import orjson
-from starlette.responses import Response
-
-from schemas.parsing import Refused
+from typing import NamedTuple
 
 TYPE_PREFIX = "urn:liandong:problem:"
-MEDIA_TYPE = "application/problem+json"
 
 
 class Kind(NamedTuple):
@@ -330,52 +325,6 @@ _TABLE = (
 PROBLEMS: dict[str, Kind] = {kind.slug: kind for kind in _TABLE}
 
 
-class Problem(Exception):
-    """Raised anywhere below a route; answered as problem details. `more` are extension members."""
-
-    def __init__(self, slug: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> None:
-        super().__init__(f"{slug}: {detail}")
-        self.kind = PROBLEMS[slug]
-        self.detail = detail
-        self.headers = dict(headers or {})
-        self.more = more
-
-    def body(self) -> dict[str, Any]:
-        """Returns the members of RFC 9457, then the extensions."""
-        kind = self.kind
-        return {"type": TYPE_PREFIX + kind.slug, "title": kind.title, "status": kind.status, "detail": self.detail, **self.more}
-
-    def response(self) -> Response:
-        return Response(orjson.dumps(self.body()), self.kind.status, self.headers, MEDIA_TYPE)
-
-
-def unwound(error: BaseException) -> None:
-    """Clears the traceback of an answered error. A traceback holds the frames, and a frame that holds the error forms a cycle:
-    the request, its body too, would stay until the collector runs, hundreds of refusals later. Its cause can be a
-    ValidationError, which holds a validator's own error and its frames. The collector cannot see into that, so such a cycle would
-    stay permanently."""
-    visited: set[int] = set()
-    pending: list[BaseException | None] = [error]
-    while pending:
-        raised = pending.pop()
-        if raised is not None and id(raised) not in visited:
-            visited.add(id(raised))
-            pending += (raised.__cause__, raised.__context__)
-            raised.__traceback__ = raised.__cause__ = raised.__context__ = None
-
-
-def later(slug: str, detail: str, retry_after_s: int, **more: Any) -> Problem:
-    """Returns a temporary problem with Retry-After in whole seconds."""
-    return Problem(slug, detail, headers={"Retry-After": str(retry_after_s)}, **more)
-
-
-def of_refused(refusal: Refused) -> Problem:
-    """Returns the problem of an unreadable body, with its faults as `errors` if they have places."""
-    if refusal.faults is None:
-        return Problem(refusal.slug, refusal.detail)
-    return Problem(refusal.slug, refusal.detail, errors=[fault._asdict() for fault in refusal.faults])
-
-
 def render() -> str:
     """Renders docs/reference/errors.md."""
     lines = [
@@ -384,7 +333,7 @@ def render() -> str:
         "Every error is `application/problem+json` (RFC 9457). `type` is `" + TYPE_PREFIX + "` and the slug below. Programs go",
         "by `status` and `type`; title and detail are for people.",
         "",
-        "`python -m gateway.problems > docs/reference/errors.md` writes this page; a test compares it with the table.",
+        "`python -m gateway.http.problem_table > docs/reference/errors.md` writes this page; a test compares it with the table.",
         "",
         "| Slug | Status | Title | What it means and what to do |",
         "|---|---|---|---|",

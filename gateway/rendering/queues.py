@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gateway.cases.responses import QueueOut
+from pydantic import BaseModel
+
 from stream_processors.views.cases import Standing
+
+
+class QueueOut(BaseModel):
+    """`severities`: cases by severity, without those that have none."""
+
+    queue: str
+    depth: int
+    severities: dict[str, int]
+
+
+class QueuesOut(BaseModel):
+    queues: list[QueueOut]
 
 
 def by_queue(standings: Iterable[Standing], mine: Callable[[str], bool]) -> list[QueueOut]:

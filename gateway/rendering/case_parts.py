@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from gateway.commands.sealing import ANSWERS
+from gateway.http.call import Call
+from gateway.http.caller import Caller, Role
+from gateway.http.responses import copy_fields, words
 from gateway.http.unsealing import SubjectOut, opened, subject_out, text_of
-from gateway.security.auth import Caller, Role
 from schemas.appeals import Appeal
 from schemas.cases.case import Case, CaseTransfer
 from schemas.common import Instant
@@ -26,13 +27,6 @@ from schemas.orders.order import Order
 from schemas.security import Sealer
 from stream_processors.domain.state_machine import ActorRole as Part
 from stream_processors.views.allowed_actions import appeal_moves, dissuasion_moves, is_above_reported, order_moves, unit_of
-
-_WORDS = {event.value: word for word, event in ANSWERS.items()} | {"attempt": "attempts", "succeed": "attempts"}
-
-
-def words(moves: tuple[str, ...] | list[str]) -> list[str]:
-    """Returns actions by their names in the interface: the last part of a path, or the `result` of an answer."""
-    return list(dict.fromkeys(_WORDS.get(move, move.replace("_", "-")) for move in moves))
 
 
 class VerifyOut(BaseModel):
@@ -217,6 +211,12 @@ class TransferOut(BaseModel):
     note: str | None = None
 
 
+_MADE_OF_ORDER = (
+    *("basis", "subject", "verify", "text", "answer", "allowed_transitions"),
+    *("history", "issued_by", "approved_by", "dual_approval", "traced_minor"),
+)
+
+
 class Teller(NamedTuple):
     """Renders for the caller. `is_officer`: the agency's view."""
 
@@ -250,13 +250,11 @@ class Teller(NamedTuple):
 
     def order(self, order: Order, case: Case) -> OrderOut:
         name, complete = order.order_id, self.is_theirs(order, case)
-        members = _plain(
-            OrderOut, order, "basis", "subject", "verify", "history", "issued_by", "approved_by", "dual_approval", "traced_minor"
-        )
+        members = copy_fields(OrderOut, order, *_MADE_OF_ORDER)
         if complete:
             members |= {"issued_by": order.issued_by, "approved_by": order.approved_by, "dual_approval": order.dual_approval}
             members |= {"traced_minor": order.traced_minor}
-            members["history"] = [_plain(OrderMovedOut, moved) for moved in order.history]
+            members["history"] = [copy_fields(OrderMovedOut, moved) for moved in order.history]
         return OrderOut(
             **members,
             basis=text_of(self.sealer, order.basis, order.basis_sealed, f"{name}/basis") or "",
@@ -284,7 +282,7 @@ class Teller(NamedTuple):
 
     def measure(self, measure: Measure, case: Case) -> MeasureOut:
         return MeasureOut(
-            **_plain(MeasureOut, measure, "exceeds_reported_amount"),
+            **copy_fields(MeasureOut, measure, "case_id", "agency_reference", "note", "exceeds_reported_amount"),
             case_id=case.case_id,
             agency_reference=opened(self.sealer, measure.agency_reference_sealed, f"{measure.measure_id}/reference"),
             note=opened(self.sealer, measure.note_sealed, f"{measure.measure_id}/note"),
@@ -292,7 +290,9 @@ class Teller(NamedTuple):
         )
 
     def dissuasion(self, dissuasion: Dissuasion) -> DissuasionOut:
-        members = _plain(DissuasionOut, dissuasion, "person", "attempts", "reachable_by", "taken_by")
+        members = copy_fields(
+            DissuasionOut, dissuasion, "person", "attempts", "reachable_by", "taken_by", "taken", "allowed_transitions"
+        )
         mine = [attempt for attempt in dissuasion.attempts if self.is_officer or attempt.party == self.caller.subject]
         if self.is_officer or dissuasion.taken_by == self.caller.subject:
             members["taken_by"] = dissuasion.taken_by
@@ -310,7 +310,7 @@ class Teller(NamedTuple):
     def _attempt(self, attempt: Attempt, dissuasion: Dissuasion) -> AttemptOut:
         context = f"{dissuasion.dissuasion_id}/{attempt.attempt_id}"
         return AttemptOut(
-            **_plain(AttemptOut, attempt),
+            **copy_fields(AttemptOut, attempt, "caller", "conversation"),
             caller=opened(self.sealer, attempt.caller_sealed, context),
             conversation=opened(self.sealer, attempt.conversation_sealed, context),
         )
@@ -318,7 +318,18 @@ class Teller(NamedTuple):
     def appeal(self, appeal: Appeal, case: Case) -> AppealOut:
         caller = self.caller.subject
         party, officer = (case.queue, caller) if self.is_officer else (caller, None)
-        members = _plain(AppealOut, appeal, "pending_parties", "confirmed_parties", "filed_through", "decided_by")
+        members = copy_fields(
+            AppealOut,
+            appeal,
+            "pending_parties",
+            "confirmed_parties",
+            "filed_through",
+            "decided_by",
+            "text",
+            "notice",
+            "reasons",
+            "allowed_transitions",
+        )
         if not self.is_officer and appeal.filed_through != caller:
             own = {order.order_id for order in own_orders(case, caller)}
             members["orders"] = [name for name in appeal.orders if name in own]
@@ -337,12 +348,17 @@ class Teller(NamedTuple):
 
     def transfer(self, transfer: CaseTransfer, case: Case) -> TransferOut:
         return TransferOut(
-            **_plain(TransferOut, transfer), note=opened(self.sealer, transfer.note_sealed, f"{case.case_id}/note")
+            **copy_fields(TransferOut, transfer, "note"), note=opened(self.sealer, transfer.note_sealed, f"{case.case_id}/note")
         )
 
 
+def teller(call: Call) -> Teller:
+    """What the caller of this request is told."""
+    return Teller(call.services.sealer, call.caller)
+
+
 def deadline_out(clock: Deadline) -> DeadlineOut:
-    return DeadlineOut(**_plain(DeadlineOut, clock))
+    return DeadlineOut(**copy_fields(DeadlineOut, clock))
 
 
 def own_orders(case: Case, institution: str) -> list[Order]:
@@ -390,9 +406,3 @@ def _owners(order: Order, case: Case) -> Iterator[str]:
         holder = next((other for other in case.orders if other.order_id == about), None)
         if holder is None and about is not None:
             yield about
-
-
-def _plain(model: type[BaseModel], record: BaseModel, *less: str) -> dict[str, Any]:
-    """The members that the record has under the same name."""
-    names = set(model.model_fields) & set(type(record).model_fields) - set(less)
-    return {name: getattr(record, name) for name in names}

@@ -1,1 +1,0 @@
-"""Webhooks of institutions: endpoints and parked notices (docs/guide/webhooks.md)."""

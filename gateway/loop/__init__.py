@@ -1,1 +1,0 @@
-"""Cases over HTTP: actions of officers and of involved institutions."""

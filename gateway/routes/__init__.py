@@ -1,1 +1,0 @@
-"""The routes by audience: institutions (`signals`), officers (`queues`, `cases`), operators (`ops`)."""
