@@ -5,46 +5,32 @@ nothing is told that a view does not hold yet.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any
 
-from schemas.topics import CASE_CHANGES, Topic
-from stream_processors.state.keys import BUCKETS, PROJECT, Namespace, whole
+from schemas.topics import Topic
+from stream_processors.state.keys import BUCKETS, Namespace, whole
 from stream_processors.state.marks import STAMP, Mark
 from stream_processors.state.store import RedisLike
 from stream_processors.state.streams import Stage
 from stream_processors.topology import STAGES
 
-STREAM = next(stream for stream in STAGES["project"].streams if stream.topic is CASE_CHANGES)
+STAGE_NAMES = tuple(STAGES)
 
 
-class Folded(NamedTuple):
-    """`stamp` names the log and the restore generation. By partition: the next fact that not all buckets hold, and the next
-    source there, which tells echoes apart."""
-
-    stamp: str
-    facts: dict[int, int]
-    sources: dict[int, int]
-
-    @property
-    def log(self) -> str:
-        """The log's identity, the same after a rebuild."""
-        return self.stamp.rpartition("#")[0]
-
-
-async def folded(redis: RedisLike) -> Folded | None:
-    """None while the views are not whole."""
-    partitions = range(CASE_CHANGES.partitions)
-    names = [mark.encode() for p in partitions for mark in (STREAM.fact_mark(p), STREAM.source_mark(p))]
-    pipe = redis.pipeline(transaction=False)
-    for bucket in range(BUCKETS):
-        pipe.hmget(PROJECT.marks(bucket), STAMP, *names)
-    rows = await pipe.execute()
-    stamps = {row[0] for row in rows}
-    stamp = rows[0][0]
-    if len(stamps) != 1 or not whole(stamp):
+async def read_places(redis: RedisLike, stage_name: str) -> dict[Topic, dict[int, int]] | None:
+    """Returns the next record of a stage in each partition of each of its inputs. None during a rebuild, when watermarks have no
+    meaning."""
+    stage = STAGES[stage_name]
+    stamp: Any = await redis.hget(stage.namespace.marks(0), STAMP)
+    if not whole(stamp):
         return None
-    lowest = {p: min((int(row[1 + 2 * p] or 0), int(row[2 + 2 * p] or 0)) for row in rows) for p in partitions}
-    return Folded(stamp.decode(), {p: at[0] for p, at in lowest.items()}, {p: at[1] for p, at in lowest.items()})
+    return {topic: await places(redis, stage.namespace, mark, topic.partitions) for topic, mark in inputs(stage)}
+
+
+async def read_place(redis: RedisLike, stage_name: str, topic: Topic) -> dict[int, int]:
+    """Returns the same for one input, also during a rebuild."""
+    stage = STAGES[stage_name]
+    return await places(redis, stage.namespace, stage.place_mark(topic), topic.partitions)
 
 
 def inputs(stage: Stage) -> list[tuple[Topic, Mark]]:

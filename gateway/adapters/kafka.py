@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from gateway.adapters.cluster_watch import ClusterWatch, Health
 from gateway.adapters.producers import RECONNECT_S, Producer, Producers, Serving
 from schemas.topics import APPRAISAL_COMMANDS, CASE_COMMANDS, RETRACTIONS, SUBMITTED, TOPICS, Topic
-from stream_processors.recovery.damage import find_damage
+from stream_processors.runtime.damage import find_damage
 from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.kafka import KafkaReader, Landings, OversizedRecord, fill_batches, make_producer
 from stream_processors.runtime.log import CannotLook, DamagedLog, KeyedEntry, partition_of

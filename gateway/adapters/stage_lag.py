@@ -12,19 +12,16 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.adapters.kafka import LogUnavailable, RequestLog
-from schemas.topics import CASE_CHANGES, CASE_COMMANDS, Topic
+from schemas.topics import CASE_CHANGES, CASE_COMMANDS
 from stream_processors import progress
-from stream_processors.recovery.damage import Damage, lost_tails
+from stream_processors.runtime.damage import Damage, lost_tails
 from stream_processors.runtime.metrics import GATEWAY as METRICS
-from stream_processors.state.keys import whole
-from stream_processors.state.streams import Stage
-from stream_processors.topology import STAGES
 
 EVERY_S = 1.0
 OTHERS_EVERY = 5
@@ -75,16 +72,13 @@ class CaughtUp:
     async def __call__(self) -> None:
         """NotCaughtUp when it does not come to that in time, LogUnavailable when the broker does not answer."""
         deadline = time.monotonic() + self._wait_s
-        for stage, topic in ((STAGES["track"], CASE_COMMANDS), (STAGES["project"], CASE_CHANGES)):
+        for stage, topic in (("track", CASE_COMMANDS), ("project", CASE_CHANGES)):
             span = await self._log.span(topic)
             count = partial(self._log.generations.count, topic.name)
-            while progress.behind(span.ends, await self._places(stage, topic), span.starts, count):
+            while progress.behind(span.ends, await progress.read_place(self._redis, stage, topic), span.starts, count):
                 if time.monotonic() > deadline:
                     raise NotCaughtUp("the stages have not decided earlier requests yet")
                 await asyncio.sleep(LOOK_EVERY_S)
-
-    async def _places(self, stage: Stage, topic: Topic) -> dict[int, int]:
-        return await progress.places(self._redis, stage.namespace, stage.place_mark(topic), topic.partitions)
 
 
 async def nothing_is_lost() -> None:
@@ -97,43 +91,42 @@ async def watch(lag: Lag, log: WatchedLog, redis: Redis) -> None:
     while True:
         with contextlib.suppress(LogUnavailable):
             await log.follow_generations()
-        for stage in STAGES.values():
-            if stage.name == "assess" or turn % OTHERS_EVERY == 0:
+        for stage in progress.STAGE_NAMES:
+            if stage == "assess" or turn % OTHERS_EVERY == 0:
                 behind = await _read_lag(stage, log, redis)
-                if stage.name == "assess" and behind is not None:
+                if stage == "assess" and behind is not None:
                     lag.set(behind)
                 _tell(stage, behind)
         turn += 1
         await asyncio.sleep(EVERY_S)
 
 
-async def _read_lag(stage: Stage, log: WatchedLog, redis: Redis) -> int | None:
+async def _read_lag(stage: str, log: WatchedLog, redis: Redis) -> int | None:
     try:
         return await stage_lag(stage, log, redis)
     except (LogUnavailable, RedisError, OSError, TimeoutError) as error:
-        logger.debug("lag of %s unknown: %s", stage.name, error)
+        logger.debug("lag of %s unknown: %s", stage, error)
         return None
 
 
-def _tell(stage: Stage, behind: int | None) -> None:
+def _tell(stage: str, behind: int | None) -> None:
     if behind is not None:
-        METRICS.lag.labels(stage.name).set(behind)
+        METRICS.lag.labels(stage).set(behind)
     else:
         with contextlib.suppress(KeyError):
-            METRICS.lag.remove(stage.name)
+            METRICS.lag.remove(stage)
 
 
-async def stage_lag(stage: Stage, log: WatchedLog, redis: Redis) -> int | None:
+async def stage_lag(stage: str, log: WatchedLog, redis: Redis) -> int | None:
     """Returns the records that the stage has not projected. None during a rebuild, when watermarks have no meaning."""
-    stamp: Any = await redis.hget(stage.namespace.marks(0), "stamp")
-    if not whole(stamp):
+    places = await progress.read_places(redis, stage)
+    if places is None:
         return None
     total = 0
     damages: list[Damage] = []
-    for topic, mark in progress.inputs(stage):
-        at = await progress.places(redis, stage.namespace, mark, topic.partitions)
+    for topic, at in places.items():
         span = await log.span(topic)  # after the places, which only grow: what they are beyond is lost
-        damages += lost_tails(stage.name, {(topic.name, p): place for p, place in at.items()}, {topic.name: span.ends})
+        damages += lost_tails(stage, {(topic.name, p): place for p, place in at.items()}, {topic.name: span.ends})
         total += progress.behind(span.ends, at, span.starts, partial(log.generations.count, topic.name))
-    log.report(stage.name, "; ".join(map(str, damages)) or None)
+    log.report(stage, "; ".join(map(str, damages)) or None)
     return total

@@ -9,15 +9,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.commands.case_requests import (
-    act,
-    action_of,
-    is_officer,
-    live_case,
-    protector,
-    reply,
-    wanted_of,
-)
+from gateway.commands.case_requests import act, action_of, is_officer, live_case, protector, reply, wanted_of
 from gateway.commands.endpoints import command_endpoint
 from gateway.http.call import Call
 from gateway.http.caller import Role

@@ -12,15 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from gateway.commands.case_commands import CaseCommands, Pending, Wanted
-from gateway.commands.case_requests import (
-    act,
-    action_of,
-    is_officer,
-    pending_reply,
-    protector,
-    reply,
-    seen_case,
-)
+from gateway.commands.case_requests import act, action_of, is_officer, pending_reply, protector, reply, seen_case
 from gateway.commands.endpoints import command_endpoint
 from gateway.commands.responses import ActionOut
 from gateway.http.call import Call

@@ -89,14 +89,7 @@ class SignalAdmission:
 
     topic: Topic = SUBMITTED
 
-    def __init__(
-        self,
-        log: RequestLog,
-        memory: Idempotency,
-        lag: Lag,
-        settings: GatewaySettings,
-        places: PlaceCipher,
-    ) -> None:
+    def __init__(self, log: RequestLog, memory: Idempotency, lag: Lag, settings: GatewaySettings, places: PlaceCipher) -> None:
         self.places = places
         self._log = log
         self._memory = memory

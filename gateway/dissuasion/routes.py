@@ -14,17 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.commands.case_requests import (
-    Place,
-    act,
-    action_of,
-    is_officer,
-    place_of,
-    protector,
-    reply,
-    seen_case,
-    wanted_of,
-)
+from gateway.commands.case_requests import Place, act, action_of, is_officer, place_of, protector, reply, seen_case, wanted_of
 from gateway.commands.endpoints import command_endpoint
 from gateway.http.call import Call
 from gateway.http.caller import Caller

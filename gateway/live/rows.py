@@ -10,19 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from schemas.cases.case import ActionOutcome, Case
-from schemas.common import Stored
-from stream_processors.state.record_views import ListedCase
+from schemas.cases.case import Case
 
 Render = Callable[[Case], bytes]
-
-
-class LiveChange(Stored):
-    """A view of CaseChange."""
-
-    outcome: ActionOutcome
-    origin: str | None = None
-    case: ListedCase | None = None
 
 
 class Row:

@@ -11,7 +11,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
@@ -19,21 +18,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
 from gateway.adapters.kafka import LogUnavailable
-from gateway.live.rows import LiveChange, Place, Row
+from gateway.live.rows import Place, Row
 from schemas.topics import CASE_CHANGES
-from stream_processors.progress import STREAM, Folded, folded
 from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.kafka import make_consumer
 from stream_processors.runtime.log import Record
 from stream_processors.runtime.metrics import GATEWAY as METRICS
-from stream_processors.state.fold_run import read_chunk
-from stream_processors.state.marks import Marks
+from stream_processors.views.case_feed import CaseFeed, FeedStart, read_start
 from stream_processors.views.reading import Rebuilding
 
 _IDLE_MS, _HELD_MS = 250, 30
 _LOOK_EVERY_S = 1.0
 _POLL_RECORDS = 500
-_LIVE = replace(STREAM, view=LiveChange)
 
 
 class Source(Protocol):
@@ -72,20 +68,18 @@ class KafkaSource:
         self._consumer: AIOKafkaConsumer | None = None
         self._stamp = self._log = ""
         self._looked = 0.0
-        self._read: dict[int, int] = {}
-        self._marks: Marks = {}
+        self._feed = CaseFeed(FeedStart("", {}, {}))
         self._held: dict[int, deque[_Held]] = {p: deque() for p in range(CASE_CHANGES.partitions)}
 
     async def begin(self) -> None:
         self._current = self._generations()
         start = await self._look()
         self._stamp, self._log = start.stamp, sha256(start.log.encode()).hexdigest()[:8]
-        self._read = dict(start.facts)
-        self._marks = {_LIVE.source_mark(p): at for p, at in start.sources.items()}
+        self._feed = CaseFeed(start)
         self._consumer = make_consumer(self._common, wait_ms=500, most_bytes=2 << 20)
         await self._consumer.start()
-        self._consumer.assign([TopicPartition(CASE_CHANGES.name, p) for p in self._read])
-        for p, at in self._read.items():
+        self._consumer.assign([TopicPartition(CASE_CHANGES.name, p) for p in start.facts])
+        for p, at in start.facts.items():
             self._consumer.seek(TopicPartition(CASE_CHANGES.name, p), self._current.offset(CASE_CHANGES.name, p, at))
 
     async def close(self) -> None:
@@ -96,7 +90,7 @@ class KafkaSource:
     @property
     def place(self) -> Place:
         held = self._held
-        return Place(self._log, tuple(held[p][0].row.offset if held[p] else at for p, at in sorted(self._read.items())))
+        return Place(self._log, tuple(held[p][0].row.offset if held[p] else at for p, at in sorted(self._feed.ends.items())))
 
     async def more(self) -> list[Row]:
         assert self._consumer is not None
@@ -112,22 +106,17 @@ class KafkaSource:
         position = self._current.position(CASE_CHANGES.name, record.partition, record.offset)
         return Record(record.partition, position, record.timestamp, record.key, record.value)
 
-    async def _look(self) -> Folded:
+    async def _look(self) -> FeedStart:
         self._looked = time.monotonic()
-        fold_state = await folded(self._redis)
-        if fold_state is None or self._stamp not in ("", fold_state.stamp):
+        start = await read_start(self._redis)
+        if start is None or self._stamp not in ("", start.stamp):
             raise Rebuilding("the views belong to another generation than the events")
-        return fold_state
+        return start
 
     def _hold(self, partition: int, records: Sequence[Record]) -> None:
-        """Records that are not facts are handled by project, which sets them aside."""
-        chunk = read_chunk(_LIVE, partition, records, self._marks, effects=False)
-        self._marks |= chunk.marks
-        self._read[partition] = chunk.end
         times = {record.offset: record.timestamp_ms for record in records}
-        for offset, envelope, _ in chunk.counted:
-            if envelope.data.case is not None:
-                self._held[partition].append(_Held(Row(envelope.data.case, partition, offset), times[offset]))
+        for offset, case in self._feed.read_cases(partition, records):
+            self._held[partition].append(_Held(Row(case, partition, offset), times[offset]))
 
     def _release(self, facts: dict[int, int]) -> list[Row]:
         rows = []

@@ -15,14 +15,7 @@ from starlette.responses import Response
 from gateway.adapters.idempotency import Remembered
 from gateway.commands.admission import find_own_signal
 from gateway.commands.case_commands import Pending, Standing
-from gateway.commands.case_requests import (
-    act,
-    action_of,
-    live_case,
-    pending_reply,
-    protector,
-    wanted_of,
-)
+from gateway.commands.case_requests import act, action_of, live_case, pending_reply, protector, wanted_of
 from gateway.commands.endpoints import command_endpoint
 from gateway.http.call import Call
 from gateway.http.problems import Problem, later

@@ -9,17 +9,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from gateway.commands.case_requests import (
-    Place,
-    act,
-    action_of,
-    is_officer,
-    place_of,
-    protector,
-    reply,
-    seen_case,
-    wanted_of,
-)
+from gateway.commands.case_requests import Place, act, action_of, is_officer, place_of, protector, reply, seen_case, wanted_of
 from gateway.commands.endpoints import command_endpoint
 from gateway.http.call import Call
 from gateway.http.endpoint import Endpoint, Handler

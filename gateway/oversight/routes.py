@@ -89,12 +89,7 @@ class Wanted(NamedTuple):
 
 
 Make = Callable[[Call, Any, str], Awaitable[Wanted]]
-_MOVES: dict[str, Any] = {
-    "appraisal": AppraisalMove,
-    "supervision": SupervisionMove,
-    "data": DataMove,
-    "campaign": CampaignMove,
-}
+_MOVES: dict[str, Any] = {"appraisal": AppraisalMove, "supervision": SupervisionMove, "data": DataMove, "campaign": CampaignMove}
 
 
 async def act(call: Call, model: type[BaseModel], make: Make) -> Record | Response:
@@ -283,13 +278,7 @@ _A, _S, _D = "/v1/appraisals/{year}", "/v1/supervisions", "/v1/data-requests"
 
 
 def oversight_command(
-    path: str,
-    name: str,
-    roles: frozenset[Role],
-    model: type[BaseModel],
-    make: Make,
-    out: type[BaseModel],
-    summary: str,
+    path: str, name: str, roles: frozenset[Role], model: type[BaseModel], make: Make, out: type[BaseModel], summary: str
 ) -> Endpoint:
     """The route of a move. `make`: what the body comes to; its docstring is the description."""
 
@@ -333,13 +322,7 @@ _COMMANDS: tuple[tuple[str, str, frozenset[Role], type[BaseModel], Make, type[Ba
 _KEYS = "/v1/appraisals/keys"
 ENDPOINTS = [
     Endpoint(
-        "GET",
-        _KEYS,
-        get_appraisal_keys,
-        COORDINATION,
-        "List the keys that verify locked results",
-        answer=JwksOut,
-        problems=VIEWS,
+        "GET", _KEYS, get_appraisal_keys, COORDINATION, "List the keys that verify locked results", answer=JwksOut, problems=VIEWS
     ),
     Endpoint("GET", _A, get_appraisal, COORDINATION, "Retrieve the appraisal of a year", answer=AppraisalOut, problems=VIEWS),
     Endpoint("GET", _S, get_supervisions, COORDINATION, "Supervision measures", answer=SupervisionsOut, **_LIST),

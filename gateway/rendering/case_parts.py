@@ -211,6 +211,7 @@ class TransferOut(BaseModel):
     note: str | None = None
 
 
+_PARTIES_OF_APPEAL = ("pending_parties", "confirmed_parties", "filed_through", "decided_by")
 _MADE_OF_ORDER = (
     *("basis", "subject", "verify", "text", "answer", "allowed_transitions"),
     *("history", "issued_by", "approved_by", "dual_approval", "traced_minor"),
@@ -318,18 +319,7 @@ class Teller(NamedTuple):
     def appeal(self, appeal: Appeal, case: Case) -> AppealOut:
         caller = self.caller.subject
         party, officer = (case.queue, caller) if self.is_officer else (caller, None)
-        members = copy_fields(
-            AppealOut,
-            appeal,
-            "pending_parties",
-            "confirmed_parties",
-            "filed_through",
-            "decided_by",
-            "text",
-            "notice",
-            "reasons",
-            "allowed_transitions",
-        )
+        members = copy_fields(AppealOut, appeal, *_PARTIES_OF_APPEAL, "text", "notice", "reasons", "allowed_transitions")
         if not self.is_officer and appeal.filed_through != caller:
             own = {order.order_id for order in own_orders(case, caller)}
             members["orders"] = [name for name in appeal.orders if name in own]

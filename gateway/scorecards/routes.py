@@ -122,10 +122,7 @@ def _query(call: Call, kind: CardKind) -> CardQuery:
     query = read_query(call, CardQuery)
     settings, cards = call.find_service(GatewaySettings), call.find_service(Cards)
     if not _is_one(query.period) or len(query.period) != cards.length:
-        raise _wrong(
-            "period",
-            f"send one {settings.scorecards_period} of the calendar, for example {cards.running()}",
-        )
+        raise _wrong("period", f"send one {settings.scorecards_period} of the calendar, for example {cards.running()}")
     if settings.scorecards_only_over and query.period >= cards.running():
         raise _wrong("period", "the scorecard is available after the end of the period")
     if query.rank_by is not None and query.rank_by not in _FIGURES[kind]:

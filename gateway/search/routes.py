@@ -64,5 +64,5 @@ async def post_search(call: Call) -> Response:
 ENDPOINTS = [
     Endpoint(
         "POST", "/v1/search", post_search, OFFICERS, "Search cases by indicator", body=SearchIn, answer=FoundOut, problems=QUERY
-    ),
+    )
 ]

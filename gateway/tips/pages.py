@@ -36,11 +36,7 @@ _KINDS = {
     SignalKind.ILLEGAL_FINANCE: "非法金融活动 · Illegal finance",
     SignalKind.ORGANIZED_CRIME: "有组织犯罪 · Organized crime",
 }
-_STATUS = {
-    "received": "已收到 · Received",
-    "being_examined": "正在核查 · Being examined",
-    "closed": "已办结 · Closed",
-}
+_STATUS = {"received": "已收到 · Received", "being_examined": "正在核查 · Being examined", "closed": "已办结 · Closed"}
 _INPUTS = (
     ("phone", "tel", "可疑电话 · Suspicious phone number", "例如 13800001234"),
     ("account", "text", "可疑账户 · Suspicious account", "银行账号或支付账号 · Bank or payment account"),

@@ -15,7 +15,7 @@ from schemas.policy import Policy
 from schemas.security import Sealer
 from schemas.topics import Topic
 from stream_processors.agents.dead_letters import DeadLetters
-from stream_processors.recovery.damage import check_undamaged, find_damage, lost_tails, sources_of
+from stream_processors.runtime.damage import check_undamaged, find_damage, lost_tails, sources_of
 from stream_processors.runtime.log import Entry, Log, LostLog, Record
 from stream_processors.runtime.metrics import METRICS
 from stream_processors.state.keys import BUCKETS

@@ -19,8 +19,8 @@ from schemas.notifications.delivery import Settled
 from schemas.topics import CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS
 from stream_processors.agents.base import Agent, Batch
 from stream_processors.domain.notifications import delivery as decision
-from stream_processors.recovery.damage import read_tails
 from stream_processors.runtime.crash_points import point
+from stream_processors.runtime.damage import read_tails
 from stream_processors.runtime.generations import UNSYNCED_MS, Window, windows
 from stream_processors.runtime.log import Place, Record
 from stream_processors.runtime.metrics import METRICS, Steps

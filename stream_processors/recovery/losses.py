@@ -23,7 +23,7 @@ from schemas.security import Sealer, text_of
 from schemas.signals.assessed import AssessedSignal
 from schemas.signals.retraction import JOINS_OF_ONE
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, GENERATIONS, RETRACTIONS, SUBMITTED, TOPICS, Topic
-from stream_processors.recovery.damage import TAIL, Evidence, Source, evidence_of, read_tails, sources_of, taken_in_ms
+from stream_processors.runtime.damage import TAIL, Evidence, Source, evidence_of, read_tails, sources_of, taken_in_ms
 from stream_processors.runtime.generations import shift_above
 from stream_processors.runtime.log import Entry, Log, RecordReader
 from stream_processors.state.marks import Mark, MarkKind, Marks, MarkStream, origin_mark

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, SUBMITTED, Topic
-from stream_processors.recovery.damage import find_damage
+from stream_processors.runtime.damage import find_damage
 from stream_processors.runtime.kafka import Landings
 from stream_processors.runtime.log import DamagedLog
 from stream_processors.worker import check_went_on
