@@ -123,7 +123,7 @@ class Calls:
             await self._end(lane, [item], DeliveryState.RECEIVED, attempt)
         elif lane.is_removed or item.name not in lane.items:
             return  # acknowledged or taken away meanwhile
-        elif after.state is schedule.State.PARKED:
+        elif after.state is schedule.DeliveryState.PARKED:
             await self._end(lane, [item], DeliveryState.PARKED, attempt, after.why)
             if answer.outcome is CallOutcome.GONE:
                 await self._stop(p, lane, answer.why or "gone")

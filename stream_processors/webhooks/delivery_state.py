@@ -21,7 +21,7 @@ from stream_processors.webhooks.policy import Retries
 from stream_processors.webhooks.responses import Answer, CallOutcome
 
 
-class State(StrEnum):
+class DeliveryState(StrEnum):
     """SENT: on its way for the first time. RECEIVED: the endpoint took it. ACKNOWLEDGED: the institution says that it has it,
     by whatever way. RETRYING: an attempt failed, another one comes. PARKED: given up, a person must look (the dead letters).
     REDELIVERED: on its way again because a person asked."""
@@ -34,15 +34,15 @@ class State(StrEnum):
     REDELIVERED = "redelivered"
 
 
-class Request(StrEnum):
+class DeliveryRequest(StrEnum):
     """What others than the endpoint do to a delivery."""
 
     ACKNOWLEDGE = "acknowledge"
     REPLAY = "replay"
 
 
-Event = CallOutcome | Request
-UNDER_WAY = (State.SENT, State.RETRYING, State.REDELIVERED)
+Event = CallOutcome | DeliveryRequest
+UNDER_WAY = (DeliveryState.SENT, DeliveryState.RETRYING, DeliveryState.REDELIVERED)
 
 
 class Delivery(Stored):
@@ -52,7 +52,7 @@ class Delivery(Stored):
     message_id: Name
     endpoint_id: Name
     recipient: PartyId
-    state: State
+    state: DeliveryState
     sent_at: Instant
     round_at: Instant
     changed_at: Instant
@@ -83,7 +83,7 @@ def _count_attempt(step: DeliveryStep) -> dict[str, Any]:
 
 def _mark_received(step: DeliveryStep) -> dict[str, Any]:
     received_at = step.delivery.received_at or step.now
-    return {**_count_attempt(step), "state": State.RECEIVED, "received_at": received_at}
+    return {**_count_attempt(step), "state": DeliveryState.RECEIVED, "received_at": received_at}
 
 
 def _schedule_retry(step: DeliveryStep) -> dict[str, Any]:
@@ -91,21 +91,21 @@ def _schedule_retry(step: DeliveryStep) -> dict[str, Any]:
     tries = counted["attempts"] - delivery.round_from
     next_at = step.now + timedelta(seconds=wait_s(delivery, tries, step.answer.retry_after_s, retries))
     if tries >= retries.attempts or next_at > delivery.round_at + timedelta(seconds=retries.give_up_s):
-        return {**counted, "state": State.PARKED, "why": f"gave up after {tries} attempts: {step.answer.why}"[:300]}
-    return {**counted, "state": State.RETRYING, "next_at": next_at}
+        return {**counted, "state": DeliveryState.PARKED, "why": f"gave up after {tries} attempts: {step.answer.why}"[:300]}
+    return {**counted, "state": DeliveryState.RETRYING, "next_at": next_at}
 
 
 def _park_delivery(step: DeliveryStep) -> dict[str, Any]:
-    return {**_count_attempt(step), "state": State.PARKED}
+    return {**_count_attempt(step), "state": DeliveryState.PARKED}
 
 
 def _mark_acknowledged(step: DeliveryStep) -> dict[str, Any]:
-    return {"state": State.ACKNOWLEDGED, "acknowledged_at": step.now, "next_at": None}
+    return {"state": DeliveryState.ACKNOWLEDGED, "acknowledged_at": step.now, "next_at": None}
 
 
 def _start_replay(step: DeliveryStep) -> dict[str, Any]:
     begun = {"round_at": step.now, "next_at": step.now, "round_from": step.delivery.attempts}
-    return {**begun, "state": State.REDELIVERED, "replays": step.delivery.replays + 1}
+    return {**begun, "state": DeliveryState.REDELIVERED, "replays": step.delivery.replays + 1}
 
 
 def _ignore_word(step: DeliveryStep) -> dict[str, Any]:
@@ -113,24 +113,25 @@ def _ignore_word(step: DeliveryStep) -> dict[str, Any]:
     return {}
 
 
+S = DeliveryState
 _ENDPOINT, _PERSON = frozenset({"endpoint"}), frozenset({"person"})
 Row = Transition[None, DeliveryStep, dict[str, Any], None]
 _ROWS: dict[tuple[str, str], Row] = {
-    **{(state, CallOutcome.DELIVERED): Row((State.RECEIVED,), _mark_received, _ENDPOINT) for state in (*UNDER_WAY, State.PARKED)},
-    **{(state, CallOutcome.RETRY_LATER): Row((State.RETRYING, State.PARKED), _schedule_retry, _ENDPOINT) for state in UNDER_WAY},
-    **{(state, CallOutcome.REFUSED): Row((State.PARKED,), _park_delivery, _ENDPOINT) for state in UNDER_WAY},
-    **{(state, CallOutcome.GONE): Row((State.PARKED,), _park_delivery, _ENDPOINT) for state in UNDER_WAY},
+    **{(state, CallOutcome.DELIVERED): Row((S.RECEIVED,), _mark_received, _ENDPOINT) for state in (*UNDER_WAY, S.PARKED)},
+    **{(state, CallOutcome.RETRY_LATER): Row((S.RETRYING, S.PARKED), _schedule_retry, _ENDPOINT) for state in UNDER_WAY},
+    **{(state, CallOutcome.REFUSED): Row((S.PARKED,), _park_delivery, _ENDPOINT) for state in UNDER_WAY},
+    **{(state, CallOutcome.GONE): Row((S.PARKED,), _park_delivery, _ENDPOINT) for state in UNDER_WAY},
     **{
         (state, outcome): Row((state,), _ignore_word, _ENDPOINT, is_offered=False)
-        for state in (State.PARKED, State.RECEIVED, State.ACKNOWLEDGED)
+        for state in (S.PARKED, S.RECEIVED, S.ACKNOWLEDGED)
         for outcome in CallOutcome
-        if (state, outcome) != (State.PARKED, CallOutcome.DELIVERED)
+        if (state, outcome) != (S.PARKED, CallOutcome.DELIVERED)
     },
-    **{(state, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _mark_acknowledged, _PERSON) for state in State},
-    (State.ACKNOWLEDGED, Request.ACKNOWLEDGE): Row((State.ACKNOWLEDGED,), _ignore_word, _PERSON, is_offered=False),
+    **{(state, DeliveryRequest.ACKNOWLEDGE): Row((S.ACKNOWLEDGED,), _mark_acknowledged, _PERSON) for state in S},
+    (S.ACKNOWLEDGED, DeliveryRequest.ACKNOWLEDGE): Row((S.ACKNOWLEDGED,), _ignore_word, _PERSON, is_offered=False),
     **{
-        (state, Request.REPLAY): Row((State.REDELIVERED,), _start_replay, _PERSON)
-        for state in (State.RETRYING, State.RECEIVED, State.PARKED)
+        (state, DeliveryRequest.REPLAY): Row((S.REDELIVERED,), _start_replay, _PERSON)
+        for state in (S.RETRYING, S.RECEIVED, S.PARKED)
     },
 }
 TABLE = Table("delivery", _ROWS)
@@ -140,7 +141,9 @@ TABLE = Table("delivery", _ROWS)
 def first(*, message_id: str, endpoint_id: str, recipient: str, now: datetime) -> Delivery:
     """A delivery that is due at once."""
     times = {"sent_at": now, "round_at": now, "changed_at": now, "next_at": now}
-    return Delivery.trusted(message_id=message_id, endpoint_id=endpoint_id, recipient=recipient, state=State.SENT, **times)
+    return Delivery.trusted(
+        message_id=message_id, endpoint_id=endpoint_id, recipient=recipient, state=DeliveryState.SENT, **times
+    )
 
 
 def answered(*, delivery: Delivery, answer: Answer, attempt: int, retries: Retries, now: datetime) -> Delivery:
@@ -153,7 +156,7 @@ def answered(*, delivery: Delivery, answer: Answer, attempt: int, retries: Retri
     return changed
 
 
-def requested(*, delivery: Delivery, request: Request, retries: Retries, now: datetime) -> Delivery | Refusal:
+def requested(*, delivery: Delivery, request: DeliveryRequest, retries: Retries, now: datetime) -> Delivery | Refusal:
     """The delivery after a person or an institution asked something of it."""
     return _apply_event(request, DeliveryStep(delivery, Answer(CallOutcome.DELIVERED), delivery.attempts, retries, now), _PERSON)
 

@@ -113,7 +113,7 @@ def data_requests(rng: Random) -> Iterator[Change]:
 
 
 def deliveries(rng: Random) -> Iterator[Change]:
-    events = [*CallOutcome, *delivery_state.Request, CallOutcome.RETRY_LATER, delivery_state.Request.REPLAY]
+    events = [*CallOutcome, *delivery_state.DeliveryRequest, CallOutcome.RETRY_LATER, delivery_state.DeliveryRequest.REPLAY]
     steps = [
         (rng.choice(events), 0, rng.choice([None, 9e9]), rng.choice([0, 1, 90, 450])) for _ in range(rng.randrange(2, STEPS))
     ]

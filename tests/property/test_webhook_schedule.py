@@ -8,13 +8,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_processors.domain.refusal import Refusal
-from stream_processors.webhooks.delivery_state import UNDER_WAY, Delivery, Request, State, answered, first, requested, wait_s
+from stream_processors.webhooks.delivery_state import (
+    UNDER_WAY,
+    Delivery,
+    DeliveryRequest,
+    DeliveryState,
+    answered,
+    first,
+    requested,
+    wait_s,
+)
 from stream_processors.webhooks.policy import Retries
 from stream_processors.webhooks.responses import LONGEST_WISH_S, Answer, CallOutcome, retry_after_s
 from tests.support.builders import T0, after
 
 RETRIES = Retries(first_s=2, longest_s=100, attempts=6, give_up_s=500, longest_wish_s=200)
-EVENT = st.sampled_from([*CallOutcome, *Request, CallOutcome.DELIVERED, CallOutcome.RETRY_LATER, Request.REPLAY, Request.REPLAY])
+EVENT = st.sampled_from(
+    [
+        *CallOutcome,
+        *DeliveryRequest,
+        CallOutcome.DELIVERED,
+        CallOutcome.RETRY_LATER,
+        DeliveryRequest.REPLAY,
+        DeliveryRequest.REPLAY,
+    ]
+)
 STEP = st.tuples(EVENT, st.sampled_from([0, 0, 0, -1, -2]), st.sampled_from([None, 0.0, 30.0, 9e9]), st.sampled_from([0, 1, 90]))
 
 
@@ -28,7 +46,7 @@ def _play(steps: list[Any]) -> list[tuple[Delivery, Any, Delivery]]:
     for event, behind, wish, pause_s in steps:
         now += pause_s
         at = after(seconds=now)
-        if isinstance(event, Request):
+        if isinstance(event, DeliveryRequest):
             found = requested(delivery=delivery, request=event, retries=RETRIES, now=at)
             moved = delivery if isinstance(found, Refusal) else found
         else:
@@ -55,16 +73,16 @@ def test_what_arrived_stays_known_and_attempts_are_never_uncounted(steps: list[A
         assert now.attempts >= before.attempts and now.replays >= before.replays
         assert before.received_at is None or now.received_at == before.received_at
         assert before.acknowledged_at is None or now == before
-        assert (now.state is State.RECEIVED) <= (now.received_at is not None)
+        assert (now.state is DeliveryState.RECEIVED) <= (now.received_at is not None)
 
 
 @given(st.lists(STEP, min_size=3, max_size=40))
 def test_only_a_person_takes_a_delivery_out_of_an_end(steps: list[Any]) -> None:
     for before, event, now in _play(steps):
-        if before.state is State.PARKED and now.state in UNDER_WAY:
-            assert event is Request.REPLAY
-        if before.state is State.RECEIVED and now.state is not State.RECEIVED:
-            assert isinstance(event, Request)
+        if before.state is DeliveryState.PARKED and now.state in UNDER_WAY:
+            assert event is DeliveryRequest.REPLAY
+        if before.state is DeliveryState.RECEIVED and now.state is not DeliveryState.RECEIVED:
+            assert isinstance(event, DeliveryRequest)
 
 
 @given(st.lists(st.sampled_from([None, 0.0, 30.0, 9e9]), min_size=6, max_size=6))
@@ -75,7 +93,7 @@ def test_an_endpoint_that_always_fails_is_given_up_whatever_it_wishes(wishes: li
             break
         answer, number = Answer(CallOutcome.RETRY_LATER, "why", 503, wish), delivery.attempts + 1
         delivery = answered(delivery=delivery, answer=answer, attempt=number, retries=RETRIES, now=delivery.next_at)
-    assert delivery.state is State.PARKED
+    assert delivery.state is DeliveryState.PARKED
     assert (delivery.changed_at - delivery.sent_at).total_seconds() <= RETRIES.give_up_s
 
 
