@@ -1,1 +1,1 @@
-"""What happens between topics: pure decisions (`domain`), the Redis side (`state`), thin Faust shells (`agents`)."""
+"""The stages between topics: pure decisions (`domain`), the Redis side (`state`), thin Faust shells (`agents`)."""

@@ -1,6 +1,5 @@
-"""How far the stages are, by their marks alone: for lag limits and metrics, and for those who tell of changes of cases, of which
-nothing is told that a view does not hold yet.
-"""
+"""Progress of the stages by their watermarks alone: for lag limits and metrics, and for live queues, which release a change only
+when a view has it."""
 
 from __future__ import annotations
 
@@ -34,12 +33,12 @@ async def read_place(redis: RedisLike, stage_name: str, topic: Topic) -> dict[in
 
 
 def inputs(stage: Stage) -> list[tuple[Topic, Mark]]:
-    """What the stage reads, with the mark, of each partition, that says how far it is there."""
+    """The inputs of the stage, each with the watermark of each partition."""
     return [(topic, stage.place_mark(topic)) for topic in stage.reads]
 
 
 async def places(redis: RedisLike, namespace: Namespace, mark: Mark, partitions: int) -> dict[int, int]:
-    """The number of the mark in each partition, by the bucket where it is lowest."""
+    """The watermark of each partition, from the bucket where it is lowest."""
     pipe = redis.pipeline(transaction=False)
     names = [mark.at(p).encode() for p in range(partitions)]
     for bucket in range(BUCKETS):
@@ -55,6 +54,6 @@ def _count(partition: int, start: int, end: int) -> int:
 def behind(
     ends: Mapping[int, int], at: Mapping[int, int], starts: Mapping[int, int], count: Callable[[int, int, int], int] = _count
 ) -> int:
-    """Records between the places and the ends. What retention deleted is not waited for. `count` knows the generations of the
-    log: how many records can stand between two positions of a partition."""
+    """Records between the positions and the ends. Records deleted by retention do not count. `count` knows the generations of the
+    log: the number of records between two positions of a partition."""
     return sum(count(p, max(at.get(p, 0), starts.get(p, 0)), end) for p, end in ends.items())

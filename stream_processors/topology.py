@@ -63,7 +63,7 @@ from stream_processors.views.webhook_endpoints import project_endpoints
 
 
 def _assess_marks(envelope: Any, record: Record, marks: Marks) -> Marks:
-    """What the facts before this offset ask for is in the log (SETTLED), and the next source of each input there (HANDED_ON)."""
+    """The log has the emissions of facts before this offset (SETTLED), and each input's next source there (HANDED_ON)."""
     p = record.partition
     emitted = envelope.data.emitted
     settled = Mark(MarkKind.SETTLED, p)
@@ -83,15 +83,15 @@ def _track_marks(envelope: Any, record: Record, marks: Marks) -> Marks:
 
 
 DELIVER_WRITES = {MarkKind.NOTICES: NOTIFICATIONS, MarkKind.REQUESTS: CASE_COMMANDS}
-"""By the kind of the marks that say up to where deliver has written each partition, beside its place."""
+"""By the kind of the watermarks: how far deliver has written each partition, beside its position."""
 
 ASSESS_INPUTS = {SUBMITTED.name: MarkStream.OWN, RETRACTIONS.name: MarkStream.RETRACTIONS}
-"""What assess reads, in its marks."""
+"""The inputs of assess, in its watermarks."""
 _SEEN_BY_PROJECT = {SUBMITTED.name: MarkStream.SIGNALS, RETRACTIONS.name: MarkStream.SIGNAL_RETRACTIONS}
 
 
 def _facts(topic: Topic, about: Topic, stream: MarkStream, fold: Fold, view: View, **options: Any) -> FactStream:
-    """A stream whose facts are about one topic, which has the same name in the marks."""
+    """A stream whose facts have one source topic, which has the same name in the watermarks."""
     return FactStream(topic, {about.name: stream}, stream, fold, view, **options)
 
 
@@ -153,7 +153,7 @@ STAGES: dict[str, Stage] = {
 
 
 def intake_stage(institution: str) -> Stage:
-    """`intake` for one institution. It appends to `signals.submitted` too, but no place of its own is there."""
+    """`intake` for one institution. It appends to `signals.submitted`, too, where it has no position of its own."""
     read, written = raw(institution), receipts(institution)
     facts = _facts(written, read, MarkStream.OWN, fold_nothing, RawRow)
     return Stage("intake", intake(institution), (read,), (written,), (facts,))

@@ -1,8 +1,8 @@
 """Starts one agent: `python -m stream_processors.worker intake|assess|track|timekeeper|deliver|webhook|oversee|project`. One
-agent a process.
+agent for each process.
 
-Order: policy, keys, metrics, log, store, the restore barrier, and only then Faust joins the group. Whatever is not expected
-ends the process at once with a line that says why; the supervisor starts it again and the barrier makes it whole.
+Order: policy, keys, metrics, log, store, the restore barrier, and only then Faust joins the group. Anything unexpected ends the
+process at once with a line that gives the reason; the supervisor restarts it and the barrier repairs the state.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ logger = logging.getLogger("liandong")
 
 
 class Sparing(logging.Filter):
-    """aiokafka tells of a broker that is away twenty times a second; once in five seconds is enough to see it."""
+    """aiokafka logs an unavailable broker twenty times a second; once in five seconds is enough."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Sparing(logging.Filter):
 
 
 def die(error: BaseException) -> NoReturn:
-    """Law 4: anything unexpected ends the process before it completes. No handler, no flush of what is half done."""
+    """Law 4: anything unexpected ends the process before it completes. No handler, no flush of unfinished work."""
     lines = traceback.format_exception(error)
     logger.error("ending: %s: %s\n%s", type(error).__name__, error, "".join(lines))
     logging.shutdown()
@@ -143,7 +143,7 @@ def _credentials(settings: Settings) -> Any:
 
 
 def wire(app: faust.App, agent: StageAgent, policies: PolicyFile | None = None, waiting: Waiting | None = None) -> None:
-    """Hands every poll to the agent, and looks once a second whether the state is still there and the policy the same."""
+    """Passes every poll to the agent, and checks state and policy once a second."""
     name = agent.stage.name
     waits = waiting or Waiting(Settings(), name)
     topic = app.topic(*(topic.name for topic in agent.stage.reads), value_serializer="raw", key_serializer="raw", acks=False)
@@ -188,7 +188,7 @@ def _ticking(agent: StageAgent, every_s: float) -> Any:
 
 
 async def look_at_policy(agent: StageAgent, policies: PolicyFile) -> None:
-    """Takes a changed policy; one that is not valid is told loudly and the old one goes on."""
+    """Uses a changed policy; an invalid one is logged loudly and the old one stays."""
     stage = agent.stage.name
     try:
         policy = policies.changed()
@@ -214,12 +214,12 @@ async def _step(agent: StageAgent, poll: transport.Poll) -> None:
 
 
 def as_offsets(generations: Generations, positions: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
-    """Where the consumer reads on, which knows the broker's offsets."""
+    """The next offsets for the consumer, which knows the broker's offsets."""
     return {at: generations.offset(*at, position) for at, position in positions.items()}
 
 
 def as_positions(generations: Generations, batch: Batch) -> Batch:
-    """What the consumer read, with positions."""
+    """The consumer's records with positions."""
     if not generations:
         return batch
     return {
@@ -229,7 +229,7 @@ def as_positions(generations: Generations, batch: Batch) -> Batch:
 
 
 def check_went_on(stage: str, rewound: Mapping[tuple[str, int], tuple[int, int]]) -> None:
-    """DamagedLog when the broker gave earlier records than those that come next."""
+    """DamagedLog if the broker sent earlier records than the next ones."""
     for (topic, partition), (expected, came) in rewound.items():
         raise DamagedLog(
             f"{topic}/{partition}: {stage} continues from offset {expected}, but the broker sent {came}: it lost "
@@ -250,7 +250,7 @@ def _guarded(work: Any) -> Any:
 
 
 async def open_agent(settings: Settings, stage: str, policy: Policy, waiting: Waiting | None = None) -> StageAgent:
-    """The agent with its real ports, past the barrier. Each try has ports of its own: a connection never comes back silently."""
+    """The agent with its real ports, past the barrier. Each try has its own ports: a connection never comes back silently."""
     waits = waiting or Waiting(settings, stage)
     return await keep_trying(lambda: _open_once(settings, stage, policy, waits), waits)
 
@@ -275,7 +275,7 @@ async def _open_once(settings: Settings, stage: str, policy: Policy, waiting: Wa
 
 
 def own_topics(stage: str, institutions: Iterable[str] = ()) -> list[Topic]:
-    """What a stage reads or writes, dead letters included: the topics that must be as the table wants them before it starts."""
+    """The topics that a stage reads or writes, dead letters included, which must match the table before it starts."""
     return [topic for topic in all_topics(institutions) if stage in topic.producers or stage in topic.consumers]
 
 
@@ -328,7 +328,7 @@ def _webhook(settings: Settings, ports: AgentPorts) -> Webhook:
 
 
 async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: Policy, waiting: Waiting) -> AgentGroup:
-    """One agent an institution, side by side."""
+    """One agent for each institution, side by side."""
     from stream_processors.agents.intake import Intake
 
     keyring = settings.keyring()
@@ -361,7 +361,7 @@ def main() -> None:
 
 
 def spare_collector() -> None:
-    """What was built stays, and a collection is worth its time only after many objects."""
+    """Existing objects stay, and a collection pays off only after many new ones."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
 

@@ -1,8 +1,8 @@
-"""assess: from a submitted signal to the fact what it is, how bad, and where it goes.
+"""assess: turns a submitted signal into a fact with its outcome, its score and its routes.
 
-A poll's step: claim references, observe (add traces, read features), decide, record the facts, emit the joins, fold, and
-only then complete. One round trip to Redis for each of claim, observe and fold, whatever the poll's size. Retractions follow the
-signals of their poll (retract.py).
+One poll's step: claim references, observe (add evidence, read features), decide, record the facts, emit the joins, project, and
+only then complete. One round trip to Redis for each of claim, observe and projection, whatever the size of the poll. Retractions
+follow the signals of their poll (retract.py).
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class Assess(Folding):
         self._lost = LostDecisions()
 
     def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
-        """A partition's facts have one writer, so its retractions wait where its signals are another's (workers of two versions
-        in one group may be assigned so)."""
+        """Only the writer of a partition's facts may work on it, so its retractions wait where its signals belong to another
+        worker (workers of two versions in one group may be assigned so)."""
         return frozenset(at for at in owned if at[0] != RETRACTIONS.name or (SUBMITTED.name, at[1]) in owned)
 
     def drifts(self, mark: Mark) -> bool:
-        """Verdicts are written all the time by others, so a worker at its barrier may be folding some at this moment."""
+        """Others write verdicts all the time, so a worker at its barrier may project some at this moment."""
         return super().drifts(mark) or self._shared(mark)
 
     async def _step(self, batch: Batch) -> None:
@@ -122,7 +122,7 @@ class Assess(Folding):
         return {source_mark(p): self.marks.get(source_mark(p), 0) for p in partitions}
 
     async def _claim(self, works: list[Work], partitions: Sequence[int], nonce: str) -> set[int]:
-        """Claims each signal's reference for its source; a replay finds its own claim there."""
+        """Claims each signal's reference for its source; reprocessing finds its own claim."""
         args: dict[int, list[Arg]] = {}
         works_by_bucket: dict[int, list[Work]] = {}
         keep_ms = self.policy.retention.claims_days * DAY_MS
@@ -146,7 +146,7 @@ class Assess(Folding):
         return set(args)
 
     async def _observe(self, works: list[Work], partitions: Sequence[int], nonce: str) -> set[int]:
-        """Claims the content, adds the traces and reads the features, for the records that hold their reference."""
+        """Claims the content, adds the evidence and reads the features, for the records that hold their reference."""
         args: dict[int, list[Arg]] = {}
         asked_by_bucket: dict[int, list[tuple[Work, Question]]] = {}
         for work in works:
@@ -167,7 +167,7 @@ class Assess(Folding):
         return set(args)
 
     def _decide(self, works: list[Work]) -> list[tuple[Work, AssessedSignal]]:
-        """The facts, in order. A case that an earlier record of this poll opened is known to the later ones."""
+        """Returns the facts in order. Later records know the cases that earlier records of this poll opened."""
         opened: dict[str, set[str]] = {}  # by the leading suspect
         facts = []
         corroborated = 0
@@ -216,7 +216,7 @@ class Assess(Folding):
         await self.append_facts(ASSESSED, appended)
 
     async def emit(self, facts: Sequence[Sourced]) -> None:
-        """Appends what the facts ask for."""
+        """Appends the emissions of the facts."""
         if entries := actions(facts):
             await self.log.append_keyed(CASE_COMMANDS, entries)
         point("assess.joined")
@@ -226,7 +226,7 @@ class Assess(Folding):
     async def _fold(
         self, facts: list[tuple[Work, AssessedSignal]], partitions: Sequence[int], touched: set[int], nonce: str
     ) -> None:
-        """Moves the marks in all buckets. What was observed is there already, and the nonce proves that it still is."""
+        """Moves the watermarks in all buckets. The observations are there already, and the nonce proves that they still are."""
         args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
         for work, fact in facts:
             for effect in added_effects(fact, work.record.partition):
@@ -241,7 +241,7 @@ class Assess(Folding):
         self.marks |= sets
 
     def _only_ours(self, chunk: Chunk) -> None:
-        """A fact that the fold can read and this version cannot act on is a newer one's: its joins must not be passed over."""
+        """A fact that this version can read but not act on comes from a newer version: its joins must not be skipped."""
         for record, why in chunk.unreadable:
             with contextlib.suppress(CodecError):
                 decode(ASSESSED, record.value, self.stage.streams[0].view)
@@ -249,7 +249,7 @@ class Assess(Folding):
                 raise LostState(f"{detail}; start a worker of that version to continue")
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
-        """Emits the joins of facts whose owner died between recording and emitting; those already there are echoes."""
+        """Emits the joins of facts whose owner died between recording and emitting; existing ones are redeliveries."""
         stream = replace(self.stage.streams[0], view=AssessedSignal)  # the whole fact: what it asks for is made of it
         self._lost = LostDecisions()
         if self.log.generations:
@@ -280,12 +280,12 @@ class Assess(Folding):
                 self.marks |= moved
 
     async def _next_sources(self) -> dict[int, int]:
-        """By partition, whoever owns it, the first signal without a fact."""
+        """The first signal without a fact, by partition, whoever owns it."""
         buckets = await self.store.marks()
         return {p: min(marks.get(source_mark(p), 0) for marks in buckets) for p in range(SUBMITTED.partitions)}
 
     async def _claim_again(self) -> None:
-        """Signals whose joins stand held their references, in all partitions: no other may take one before they are decided."""
+        """Signals with remaining joins hold their references in all partitions: no other may claim one before their decision."""
         args: dict[int, list[Arg]] = {}
         keep_ms = self.policy.retention.claims_days * DAY_MS
         async for records in self.log.read_ranges(SUBMITTED, self._lost.ranges()):
@@ -298,7 +298,7 @@ class Assess(Folding):
 
 
 def _proofs(partitions: Sequence[int], nonce: str) -> dict[Mark, Arg]:
-    """That a bucket was written to in this step, and has not gone back since."""
+    """Proofs that a bucket was written to in this step, and has not gone back since."""
     return {Mark(MarkKind.PROOF, p): nonce for p in partitions}
 
 
@@ -311,7 +311,7 @@ def _threes(answer: Sequence[Any]) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def _halves(batch: Batch) -> list[Batch]:
-    """The partitions in two groups of about the same number of records."""
+    """The partitions in two groups with about the same number of records."""
     halves: list[dict[tuple[str, int], Sequence[Record]]] = [{}, {}]
     sizes = [0, 0]
     for at, records in sorted(batch.items(), key=lambda item: -len(item[1])):

@@ -1,6 +1,6 @@
-"""What the facts of assess ask for: joins and retractions to the cases, retractions to its own input. From the facts alone.
+"""Emissions of the facts of assess: joins and retractions to the cases, retractions to its own input. From the facts alone.
 
-Invariant: the same facts ask for the same records, whoever owns the partition; what is in the log twice is an echo.
+Invariant: the same facts emit the same records, whoever owns the partition; a second copy in the log is a redelivery.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Sourced = tuple[Origin, AssessedSignal]
 
 
 def actions(facts: Sequence[Sourced]) -> list[tuple[bytes, bytes]]:
-    """Joins and retractions, by case. `n` of the origin numbers those of one source."""
+    """Joins and retractions by case. `n` of the origin numbers those of one source."""
     entries = []
     for source, fact in facts:
         for n, action in enumerate((*joins(fact), *retracts(fact))):
@@ -42,7 +42,7 @@ def actions(facts: Sequence[Sourced]) -> list[tuple[bytes, bytes]]:
 
 
 def retractions(facts: Sequence[Sourced]) -> dict[int, list[Entry]]:
-    """What corrections replace, to the partition of the signal's id; retractions that are sent on, to where versions stand."""
+    """Retractions of corrected versions go to the partition of the signal's id; forwarded ones to those of the versions."""
     entries: dict[int, list[Entry]] = {}
     for source, fact in facts:
         if (older := replaced(fact)) is not None:
@@ -54,13 +54,13 @@ def retractions(facts: Sequence[Sourced]) -> dict[int, list[Entry]]:
 
 
 def in_batches(entries: Mapping[int, Sequence[Entry]]) -> Iterator[dict[int, Sequence[Entry]]]:
-    """So few at a time that those of a partition are one batch: others write between two of them."""
+    """Batches small enough that the records of a partition stay adjacent: others write between two batches."""
     for at in range(0, max(map(len, entries.values()), default=0), AT_ONCE):
         yield {p: some for p, partition_entries in entries.items() if (some := partition_entries[at : at + AT_ONCE])}
 
 
 def request(retraction: Retraction, origin: Origin, at: datetime) -> Entry:
-    """A retraction as assess appends it, because of the record at `origin`."""
+    """A retraction as assess appends it, caused by the record at `origin`."""
     value = encode(
         RETRACTIONS,
         retraction,

@@ -1,4 +1,4 @@
-"""One submitted signal on its way through a poll of assess: what is known of it by now."""
+"""One submitted signal on its way through a poll of assess, with everything known about it so far."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Work:
     is_late: bool = False
 
     def abide(self, first: FirstDecision | None) -> None:
-        """Decides again as the log says that it was decided before: taken back where all was taken back, alive where a join
-        stands. If it was taken back in between, that has to be asked for once more (`is_late`)."""
+        """Decides again as the log shows the first decision: retracted if all joins were retracted, alive if a join remains. If
+        it was retracted in between, the retraction must be emitted again (`is_late`)."""
         self.first = first
         if first is None or self.signal is None:
             return
@@ -51,7 +51,7 @@ class Work:
             self.is_late, self.floor = self.dead, 0
 
     def observed(self, signal: SubmittedSignal, measured: frozenset[str], queues: Set[str]) -> Observed:
-        """`queues`: where the signal's leading suspect has a case."""
+        """`queues`: those in which the signal's leading suspect has a case."""
         by, _, body = self.claimed.partition(" ")
         features = self.answers.features(signal, measured, self.record.timestamp_ms - instant_ms(signal.occurred_at))
         content_of = None if self.first is not None and self.first.joins else self.answers.content_of or None
@@ -59,7 +59,7 @@ class Work:
 
     @property
     def holds(self) -> bool:
-        """Whether this record is the one that its reference belongs to."""
+        """Whether this record holds the claim of its reference."""
         return self.signal is not None and holds_claim(self.claimed.partition(" ")[0], self.source)
 
     @property
@@ -73,7 +73,7 @@ def claim_of(work: Work, signal: SubmittedSignal, keep_ms: int) -> tuple[Arg, ..
 
 
 def mark_older_versions(works: Sequence[Work]) -> None:
-    """A correction that came in the same poll makes the older version dead at once."""
+    """Retracts an older version at once if its correction is in the same poll."""
     newer: dict[str, int] = {}
     for work in works:
         if (signal := work.signal) is not None and signal.version > 1 and work.holds:
@@ -84,8 +84,9 @@ def mark_older_versions(works: Sequence[Work]) -> None:
 
 
 def leftovers(works: Sequence[Work], keep_ms: int) -> list[Leftover]:
-    """What must be out of the features before this poll counts: of a dead signal, what it had added before its process was killed
-    (it lets go of its content, too); of a correction, the sightings of what it replaces, which go for good where they stand."""
+    """Evidence to remove before this poll counts: for a retracted signal, the contribution from before its process was killed
+    (its content is released, too); for a correction, the sightings of the replaced version, which are removed for good in their
+    own partition."""
     remains = []
     for work in works:
         if (signal := work.signal) is not None and work.holds:

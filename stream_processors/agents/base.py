@@ -1,6 +1,6 @@
-"""What the agents share: the barrier, their places in the log, and a lock so that a step is never cut by an assignment.
+"""Shared by the agents: the barrier, their positions in the log, and a lock so that no assignment interrupts a step.
 
-Invariant: a step that fails ends the process before it completes (law 4); nothing here catches what it does not expect.
+Invariant: a step that fails ends the process before it completes (law 4); unexpected errors are never caught.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Batch = Mapping[tuple[str, int], Sequence[Record]]
 
 
 class AgentPorts(NamedTuple):
-    """What every agent is given. `tell` hears sentences for the operator."""
+    """The ports of every agent. `tell` receives sentences for the operator."""
 
     log: Log
     store: Store
@@ -39,8 +39,8 @@ class AgentPorts(NamedTuple):
 
 
 class StageAgent(Protocol):
-    """What the worker runs: one agent, or several side by side (group.py). `start` once; `assigned` at every assignment; `step`
-    for every poll; `tick` as often as `tick_every_s` says, None: never."""
+    """The interface that the worker runs: one agent, or several side by side (group.py). `start` once; `assigned` at every
+    assignment; `step` for every poll; `tick` every `tick_every_s` seconds, None: never."""
 
     stage: Stage
     log: Log
@@ -63,7 +63,7 @@ class StageAgent(Protocol):
 
 
 class Agent(abc.ABC):
-    """One agent with a state of its own: a StageAgent."""
+    """An agent with a state of its own: a StageAgent."""
 
     stage: Stage
     gapless = True
@@ -83,7 +83,7 @@ class Agent(abc.ABC):
 
     @property
     def stamp(self) -> str:
-        """What every call to the state must say."""
+        """The stamp that every call to the state must name."""
         return self._stamp
 
     async def start(self) -> Restored:
@@ -92,12 +92,12 @@ class Agent(abc.ABC):
             return await self._restore()
 
     async def revoked(self) -> None:
-        """Waits for the step in flight, so that the next owner finds it whole. Nothing is owned until the next assignment."""
+        """Waits for the step in progress, so that the next owner finds it complete. Owns nothing until the next assignment."""
         async with self._busy:
             self._owned = frozenset()
 
     async def assigned(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """Passes the barrier for newly owned partitions; the positions to read from."""
+        """Passes the barrier for newly owned partitions, and returns the positions to read from."""
         async with self._busy:
             await self._restore()
             check_undamaged(await find_damage(self.log, self.stage.reads, sources_of(self._raw_topics())))
@@ -119,7 +119,7 @@ class Agent(abc.ABC):
             return positions
 
     async def step(self, batch: Batch) -> None:
-        """Takes one poll to its end. Records before the mark were folded already and are passed over."""
+        """Processes one poll to its end. Records before the watermark were projected already and are skipped."""
         async with self._busy:
             fresh = {at: new for at, records in batch.items() if at in self._owned and (new := self._fresh(at, records))}
             if fresh:
@@ -130,15 +130,15 @@ class Agent(abc.ABC):
                 self._next |= {at: records[-1].offset + 1 for at, records in fresh.items()}
 
     async def take_policy(self, policy: Policy) -> None:
-        """Decides by another policy from the next poll on: never in the middle of a step."""
+        """Uses another policy from the next poll on, never in the middle of a step."""
         async with self._busy:
             self.policy = policy
         METRICS.tell_policy(self.stage.name, policy)
 
     async def check(self) -> None:
-        """Looks, while idle, whether the state still is the one this process knows (LostState if not), whether somebody
-        else wrote facts into an own partition (LostLog): one who has nothing to append would fold them never; and whether the
-        log still holds what was read and written (DamagedLog)."""
+        """Checks, while idle, that the state is still the one this process knows (LostState if not), that nobody else wrote facts
+        into an own partition (LostLog; an idle owner would never project them), and that the log still contains everything read
+        and written (DamagedLog)."""
         if await self.log.read_generations():
             raise LostLog("a new generation of the log was opened; this process has read by the positions of the previous one")
         await self._check_ends(self._places())
@@ -153,15 +153,15 @@ class Agent(abc.ABC):
                         raise LostLog(f"{own.topic.name}/{p}: facts up to {ends[p]}, own up to {mine}: another owner is alive")
 
     async def tick(self) -> None:
-        """What an agent does by the time, beside its polls."""
+        """Periodic work of an agent, beside its polls."""
         return
 
     def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
-        """Which of the assigned partitions may be worked on; records of the others wait in the log."""
+        """The assigned partitions that may be worked on; records of the others wait in the log."""
         return owned
 
     def marks_behind(self, records: Iterable[Record], stream: MarkStream = MarkStream.OWN) -> Marks:
-        """The marks once there is a fact for each of these records, the next ones of an input: behind both."""
+        """The watermarks after the facts of these records, the next ones of an input."""
         ends: dict[int, int] = {}
         counts: dict[int, int] = {}
         for record in records:
@@ -171,21 +171,21 @@ class Agent(abc.ABC):
         return sources | {fact_mark(p): self.marks.get(fact_mark(p), 0) + n for p, n in counts.items()}
 
     def checks_before(self, behind: Mapping[Mark, int]) -> dict[Mark, Check]:
-        """The checks of a live fold that moves the marks to where `behind` has them. A worker at its barrier may have folded
-        these very facts already, wholly or in part: then the marks stand between here and there, and folding again
+        """The checks of a live projection that moves the watermarks to those of `behind`. A worker at its barrier may have
+        projected these facts already, fully or in part: then the watermarks are between here and there, and a repeated projection
         changes nothing. Anything else is another owner."""
         return {mark: (self.marks.get(mark, 0), end) for mark, end in behind.items()}
 
     def tolerated(self, mark: Mark) -> Check:
-        """Which values of an own mark are no alarm while nothing is in work."""
+        """The values of an own watermark that raise no alarm while nothing is in progress."""
         return self.marks.get(mark, 0)
 
     def drifts(self, mark: Mark) -> bool:
-        """Whether an own mark may differ between buckets for a while; the lowest holds then."""
+        """Whether an own watermark may differ between buckets for a while; the lowest counts then."""
         return mark.kind not in OF_FACTS
 
     def _places(self) -> dict[tuple[str, int], int]:
-        """How far the owned partitions are known: what was read of the inputs, and the own facts."""
+        """The known ends of the owned partitions: the read inputs, and the own facts."""
         names = {topic.name: topic for topic in self.stage.reads}
         places = {(name, p): self.marks.get(self.position_mark(names[name], p), 0) for name, p in self._owned}
         if (own := self.stage.recorded) is not None:
@@ -193,7 +193,7 @@ class Agent(abc.ABC):
         return places
 
     async def _check_ends(self, places: Mapping[tuple[str, int], int]) -> None:
-        """DamagedLog when a partition ends before the place that it is known up to. The ends are looked at after the places."""
+        """DamagedLog if a partition ends before its known end. The ends are read after the positions."""
         topics = {topic.name: topic for topic in (*self.stage.reads, *self.stage.writes)}
         ends = {name: await self.log.ends(topics[name]) for name in dict.fromkeys(name for name, _ in places)}
         check_undamaged(lost_tails(self.stage.name, places, ends))
@@ -208,7 +208,7 @@ class Agent(abc.ABC):
         return [self.position_mark(topics[name], p) for name, p in self._owned]
 
     async def _own_marks(self) -> Marks:
-        """The marks of the owned partitions: after the barrier they are the same in every bucket (others' may be moving)."""
+        """The watermarks of the owned partitions: after the barrier they are equal in every bucket (others' may be moving)."""
         buckets = await self.store.marks()
         owned = {p for _, p in self._owned}
         own = [{mark: n for mark, n in marks.items() if mark.partition in owned} for marks in buckets]
@@ -235,8 +235,8 @@ class Agent(abc.ABC):
         return fresh
 
     async def append_facts(self, topic: Topic, facts: Iterable[tuple[Record, bytes | None, bytes]]) -> None:
-        """One fact for each record: it, the fact's key and value. LostLog when they do not stand behind the own ones (law 2):
-        then another owner lives."""
+        """Appends one fact for each record: the record, the fact's key and value. LostLog if they do not land after the own ones
+        (law 2): then another owner is alive."""
         entries: dict[int, list[Entry]] = {}
         for record, key, value in facts:
             entries.setdefault(record.partition, []).append((key, value))
@@ -246,11 +246,11 @@ class Agent(abc.ABC):
                 raise LostLog(f"{topic.name}/{partition}: facts landed at {offset}, not {expected}: another owner is alive")
 
     def position_mark(self, topic: Topic, partition: int) -> Mark:
-        """The mark that holds the next record to read of this input."""
+        """The watermark of the next record to read of this input."""
         return self.stage.place_mark(topic, partition)
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
-        """What an owner must finish for its predecessor before it goes on."""
+        """The work that an owner must finish for its predecessor first."""
         return
 
     @abc.abstractmethod

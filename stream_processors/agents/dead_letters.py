@@ -1,6 +1,6 @@
-"""Dead letters: what could not be taken, with the reason and where it came from; the bytes sealed, for they may name people.
+"""Dead letters: unreadable records with the reason and their origin; the bytes are sealed, because they may name people.
 
-Written before the fact that says so: killed in between, it is written again with the same origin, an echo.
+Written before the fact that reports them: after a kill in between they are written again with the same origin, as redeliveries.
 """
 
 from __future__ import annotations

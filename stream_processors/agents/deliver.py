@@ -1,8 +1,9 @@
-"""deliver: what the changes of cases ask for. Each notice becomes a record of its recipient, each request one of its case.
+"""deliver: turns changes of cases into records: each notice for its recipient, each request for its case.
 
-A poll's step: read, append the notices, append the requests, and only then move the place. Killed in between, they are appended
-again with the same origins: echoes, which folds and `track` drop. The state is the place alone; when Redis has lost it, the log
-says it: every notice tells what was in the log before its poll. Invariant: the place is never past what was not written.
+One poll's step: read, append the notices, append the requests, and only then move the position. After a kill in between they are
+appended again with the same origins, as redeliveries, which projections and `track` drop. The state is the position alone; if
+Redis lost it, the log has it: every notice carries the progress before its poll. Invariant: the position never passes an
+unwritten record.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ _CHANGES = FactStream(CASE_CHANGES, {CASE_COMMANDS.name: MarkStream.OWN}, MarkSt
 
 
 class Deliver(Agent):
-    """The marks of a partition of the changes: the next of them (SETTLED), the next action that one is about (HANDED_ON), and
-    behind the newest notice and request that a poll of it wrote to each partition (NOTICES, REQUESTS). So a tail that is
-    lost before anybody has read it shows."""
+    """The watermarks of a partition of the changes: the next of them (SETTLED), the next action that one concerns (HANDED_ON),
+    and the end of the notices and requests that it wrote to each partition (NOTICES, REQUESTS). So the loss of a tail that nobody
+    has read is detected."""
 
     stage = STAGES["deliver"]
 
@@ -85,7 +86,7 @@ class Deliver(Agent):
         METRICS.dead.labels("deliver").inc()
 
     def _decide(self, chunks: Sequence[Chunk], batch: Batch) -> tuple[list[Keyed], list[Keyed]]:
-        """The records of notices and of requests. A change of which one cannot be read is put aside whole."""
+        """The records of notices and of requests. A change with an unreadable one is set aside whole."""
         notices: list[Keyed] = []
         follows: list[Keyed] = []
         counted: Counter[str] = Counter()
@@ -110,7 +111,7 @@ class Deliver(Agent):
         return notices, follows
 
     async def _settle(self, chunks: Sequence[Chunk], ends: Mapping[_Written, int]) -> None:
-        """`ends`: by topic and partition, what follows the newest record that this poll wrote there."""
+        """`ends`: by topic and partition, the position after the newest record that this poll wrote there."""
         sets: Marks = {}
         for chunk in chunks:
             p = chunk.partition
@@ -129,7 +130,7 @@ class Deliver(Agent):
         return super()._places() | written
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
-        """The lowest place of all buckets holds, and all hold it from then on. One that has none has lost it: the log knows."""
+        """The lowest position of all buckets counts, and all get it. A bucket without one has lost it, and the log has it."""
         buckets = await self.store.marks()
         lost = {p for p in partitions if any(_settled(p) not in marks for marks in buckets)}
         places = await self._find_places(lost) if lost else {}
@@ -142,9 +143,9 @@ class Deliver(Agent):
         self.marks |= sets
 
     async def _find_places(self, lost: set[int]) -> dict[int, Marks]:
-        """The newest place that a notice tells of each partition. The newest notices are read first, and older ones only for
-        partitions of which those tell nothing: any place that is told is a true one, an older one only writes more again. What
-        was told while others were lost is not true: what those said is written once more."""
+        """The newest position of each partition that a notice carries. The newest notices are read first, and older ones only for
+        partitions that these do not mention. Every carried position is valid; an older one only repeats more work. Positions
+        written while others were lost are not valid, and their notices are written again."""
         places: dict[int, Marks] = {}
         read, now_ms = 0, instant_ms(datetime.now(UTC))
         starts, ends = await self.log.starts(NOTIFICATIONS), await self.log.ends(NOTIFICATIONS)
@@ -187,7 +188,7 @@ def _lowest(buckets: Sequence[Marks], p: int) -> Marks:
 
 
 def _highest_written(buckets: Sequence[Marks], p: int) -> Marks:
-    """Any bucket's word counts: what was written once was there."""
+    """Any bucket's value counts: it proves that the record was written."""
     highest: Marks = {}
     for marks in buckets:
         for mark, end in marks.items():
@@ -258,7 +259,7 @@ def _requests(follows: Sequence[Any], origin: Origin, row: AskingRow) -> Iterato
 
 
 def _first_line(error: Exception) -> str:
-    """What is wrong, without the values that a validation repeats."""
+    """The fault without the values that a validation repeats."""
     errors = getattr(error, "errors", None)
     if errors is None:
         return str(error)

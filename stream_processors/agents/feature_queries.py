@@ -1,6 +1,6 @@
-"""What assess asks the state about one signal, and what the answers mean. The questions add the signal's own traces.
+"""Queries of assess to the state about one signal, and the meaning of the answers. A query also adds the signal's own evidence.
 
-Invariant: what a question adds is what the fold of the fact adds (folds/), so asking again changes nothing.
+Invariant: a query adds exactly what the projection of the fact adds (folds/), so a repeated query changes nothing.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ WIDTHS = {"c": 2, "s": 5, "v": 2, "f": 3}
 
 
 class Question(NamedTuple):
-    """`args` begins with the question's name."""
+    """`args` begins with the name of the query."""
 
     bucket: int
     args: tuple[Arg, ...]
 
 
 SuspectSeen = tuple[int, int, int, int]
-"""Of one suspect: sightings, institutions, confirmed cases, beside how many primary subjects it was seen."""
+"""Of one suspect: sightings, institutions, confirmed cases, and the number of primary subjects it was seen beside."""
 _NO_FLOWS = (0, 0, 0, None)
 
 
 class EndSeen(NamedTuple):
-    """What is known of one end of the transfer (`way` i or o) and of the `other`."""
+    """Knowledge of one end of the transfer (`way` i or o) and of the `other`."""
 
     token: str
     way: str
@@ -60,8 +60,8 @@ class EndSeen(NamedTuple):
 
 @dataclass(slots=True)
 class Seen:
-    """The answers about one signal: of its suspects (by token), of its transfer's ends, the worst of its victims. `queues`: where
-    each suspect has a case."""
+    """The answers about one signal: of its suspects (by token), of its transfer's ends, the worst of its victims. `queues`: those
+    in which each suspect has a case."""
 
     content_of: str = ""
     queues: dict[str, set[str]] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Seen:
     contact_gap_ms: int | None = None
 
     def take(self, args: tuple[Arg, ...], answer: Sequence[Any]) -> None:
-        """`args` are those of the question."""
+        """`args` are those of the query."""
         if args[0] == "s":
             self.suspects[str(args[1])] = answer[0], answer[1], answer[2], answer[3]
             if answer[4]:
@@ -90,16 +90,15 @@ class Seen:
         self.queues.setdefault(token, set()).update(queue.decode() for queue in queues)
 
     def measured(self, most: int | None, signal: SubmittedSignal) -> frozenset[str]:
-        """The suspects (tokens) that were seen beside more than `most` primary subjects. Of a lead of organized crime none: its
-        sender would learn by it what others sent."""
+        """The suspects (tokens) that were seen beside more than `most` primary subjects. Empty for a lead of organized crime,
+        whose sender would learn from it what others sent."""
         if most is None or is_lead(signal.kind):
             return NOTHING
         crowded = [token for token, counts in self.suspects.items() if counts[3] > most]
         return frozenset(crowded) if crowded else NOTHING
 
     def features(self, signal: SubmittedSignal, measured: Set[str], age_ms: int) -> Features:
-        """Hubs give nothing: no sightings of theirs, no flows of theirs, no pair with one of them. A tip is not borne out by what
-        others saw."""
+        """Hubs contribute nothing: neither sightings nor flows nor pairs. Sightings of others do not corroborate a tip."""
         sightings, institutions, confirmed = 1, 1, 0
         for name, counts in self.suspects.items() if not low(signal) else ():
             if name not in measured:
@@ -122,7 +121,7 @@ class Seen:
 
 
 def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Question]:
-    """All questions about a signal; of its content first."""
+    """All queries about a signal; its content first."""
     keep, occurred = policy.retention, instant_ms(signal.occurred_at)
     latest = latest_ms(signal, now_ms)
     until = latest + keep.sightings_days * DAY_MS
@@ -144,7 +143,7 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
 
 
 def _suspects(signal: SubmittedSignal) -> Iterator[tuple[str, str]]:
-    """Those that are asked about, and what each was seen beside. A tip sees nobody; it only asks which of them are hubs."""
+    """The queried suspects, and the primary subjects that each was seen beside. A tip reads only which of them are hubs."""
     if low(signal):
         suspects = (subject for subject in signal.subjects if subject.role == "suspect" and subject.hub is None)
         return ((match_name(subject.token, signal.kind), "") for subject in suspects)
@@ -167,8 +166,8 @@ def of_suspect(
     *,
     queues: bool = False,
 ) -> tuple[Arg, ...]:
-    """What only goes on to Redis' commands goes as text: Lua spends more on writing a number than the command on its work.
-    `queues`: whether its cases are wanted, too; it leads the signal when those before it are hubs."""
+    """Arguments that only go on to Redis' commands are text: Lua spends more on writing a number than the command on its work.
+    `queues`: whether to read its cases, too; it leads the signal if those before it are hubs."""
     times = (str(occurred), str(since), trim, until_ms, str(now_ms))
     return "s", token, drawer_of(token), content, institution, *times, int(queues)
 
@@ -188,7 +187,7 @@ def _of_victim(mark: VictimMark, policy: Policy, until: int, echo: bool) -> tupl
 
 
 def _of_flow(flow: Flow, policy: Policy, until: int, echo: bool) -> tuple[Arg, ...]:
-    """Money goes out not before it came in, and not more than came in, less what may be lost on the way."""
+    """Money leaves not before it came in, and not more than came in, less the permitted loss."""
     amount, kept_permille = flow.amount_minor, 1000 - policy.flows.max_loss_permille
     low, high = (amount, amount * 1000 // kept_permille) if flow.way == "o" else (-(-amount * kept_permille // 1000), amount)
     window, passing = policy.flows.window_s * 1000, policy.passing_s * 1000
@@ -198,7 +197,7 @@ def _of_flow(flow: Flow, policy: Policy, until: int, echo: bool) -> tuple[Arg, .
 
 
 def _shorter(gap_ms: int | None, other_ms: int) -> int | None:
-    """-1 is the scripts' word for none."""
+    """-1 means none in the scripts."""
     if other_ms < 0:
         return gap_ms
     return other_ms if gap_ms is None else min(gap_ms, other_ms)

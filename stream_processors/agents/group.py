@@ -1,4 +1,4 @@
-"""Several agents of one stage in one process, each with topics and a state of its own: one institution's, another's.
+"""Several agents of one stage in one process, each with topics and a state of its own, one for each institution.
 
 Invariant: an agent sees only the partitions and records of its own topics.
 """
@@ -16,7 +16,7 @@ from stream_processors.state.streams import Stage
 
 
 class AgentGroup:
-    """A StageAgent that is made of several, of which none has ticks."""
+    """A StageAgent made of several, none of which has ticks."""
 
     tick_every_s: float | None = None
 

@@ -1,9 +1,9 @@
-"""intake: what an institution's own Kafka client wrote gets the same check, tokens and sealing as by REST, and a receipt.
+"""intake: gives records of an institution's own Kafka client the same validation, tokens and sealing as REST, and a receipt.
 
-One agent an institution. A step: read, append the signals, record the receipts, fold, complete. The receipts are the stage's
-facts: one a raw record, in the partition of the same number. Killed between signals and receipts, the signals are appended
-again; their ids follow from institution and reference, so assess calls the second ones repeats.
-Invariant: whatever a raw record holds, it ends in a receipt, and the next one is read.
+One agent for each institution. A step: read, append the signals, record the receipts, project, complete. The receipts are the
+stage's facts: one for each raw record, in the partition of the same number. After a kill between signals and receipts, the
+signals are appended again; their ids follow from institution and reference, so assess recognises the duplicates. Invariant: every
+raw record ends in a receipt, and the next one is read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SLICE_RECORDS, SLICE_BYTES = 1000, 4 << 20
 
 @dataclass(slots=True)
 class _Work:
-    """One raw record: what it became, or why it is refused."""
+    """One raw record: its result, or the reason of its refusal."""
 
     record: Record
     now: datetime
@@ -112,7 +112,7 @@ class Intake(Agent):
         return Origin(self._raw.name, record.partition, record.offset)
 
     async def _submit(self, works: list[_Work]) -> Iterator[str]:
-        """Appends the signals, like a gateway; their receipts in the same order."""
+        """Appends the signals, like a gateway; their receipts are in the same order."""
         entries = [(work.submission.key, work.submission.value) for work in works if work.submission]
         landed = await self.log.append_keyed(SUBMITTED, entries) if entries else []
         return (self._receipt_places.seal(LogPlace(SUBMITTED.name, p, offset)) for p, offset in landed)
@@ -164,7 +164,7 @@ def _receipt(work: _Work, places: Iterator[str]) -> RawReceipt:
 
 
 def slices(batch: Batch) -> Iterator[dict[int, list[Record]]]:
-    """The records of a poll of one topic, by partition and in their order, a bounded number of records and bytes at a time."""
+    """Slices of a poll of one topic, by partition and in order, with a bounded number of records and bytes."""
     part: dict[int, list[Record]] = {}
     records_in, bytes_in = 0, 0
     for records in batch.values():

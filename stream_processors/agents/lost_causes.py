@@ -1,9 +1,9 @@
-"""Requests between cases whose cause is lost: what a change asked of another case, when the log has that change no more.
+"""Requests between cases whose cause is lost: a change in the lost part of the log had emitted them.
 
-A merge or a split is decided in one partition, and what it hands over counts in another, by a request whose origin is the change.
-When the log has lost the change, the action that it was about is decided again where it stands: the request stands for what
-follows, and what `deliver` may ask for once more is an echo. Where the action is lost, too, nobody decides on it again, and
-what the request would hand over counts where it is. Invariant: of what one case hands over to another, both halves count or none.
+A merge or a split is decided in one partition, and the content it hands over counts in another, by a request whose origin is the
+change. If the log has lost the change, its action is decided again if the log still has it. The request then counts for the new
+change, and a second emission by `deliver` is a redelivery. If the action is lost, too, nobody decides on it again, and the
+content stays where it is. Invariant: of a hand-over between cases, both halves count or none.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from stream_processors.runtime.log import Log, Record
 from stream_processors.state.record_views import ChangeRow
 
 AGAIN_WITHIN_MS = CASE_COMMANDS.retention_days * DAY_MS
-"""Nothing is asked for again later than so after a loss: what it followed from is not kept longer."""
+"""Longest time after a loss for which requests are repeated: their causes are not kept longer."""
 _Name = tuple[str | None, str | None, tuple[str, ...] | None]
 """Of a request: its case, its id, and the cases that it was sent on to; None where only what it did is left."""
 
 
 class FollowingRequest(NamedTuple):
-    """`cause`: partition and position of the change that asked for it; `asked_ms`: when the action came that it is about."""
+    """`cause`: partition and position of the change that emitted it; `asked_ms`: the time of the action behind it."""
 
     action: Action
     cause: tuple[int, int]
@@ -42,13 +42,13 @@ class FollowingRequest(NamedTuple):
 
     @property
     def begun_ms(self) -> int:
-        """What is asked for again because of a signal comes later than it came first."""
+        """A request that is repeated because of a signal is later than its first copy."""
         about = self.action.signal or self.action.retracted_contribution
         return min(self.asked_ms, instant_ms(about.accepted_at)) if about and about.accepted_at else self.asked_ms
 
 
 def read_request(record: Record) -> FollowingRequest | None:
-    """None of an action that no change asked for, and of what is no action."""
+    """None for an action without a change as its cause, and for an unreadable one."""
     if CASE_CHANGES.name.encode() not in (record.value or b""):
         return None
     try:
@@ -61,7 +61,7 @@ def read_request(record: Record) -> FollowingRequest | None:
 
 
 class LostCauses:
-    """Which requests count. `forget` when partitions are taken over: what was read may be other since."""
+    """Decides which requests count. `forget` when partitions are taken over: the read records may have changed."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -72,8 +72,8 @@ class LostCauses:
         self._came: dict[tuple[int, int], list[Record]] = {}
 
     async def find_needless(self, records: Iterable[Record]) -> set[tuple[int, int]]:
-        """Partitions and positions of the requests that count nothing: the cause is lost for good, or the same request stands
-        before, for a cause that was lost and is decided again."""
+        """Partitions and positions of requests that count nothing: the cause is lost for good, or an earlier copy of the request
+        counts for a cause that was lost and is decided again."""
         until_ms = max((window.until_ms for window in windows(self._log.generations, [CASE_CHANGES.name])), default=0)
         needless = set()
         for record in records if until_ms else ():
@@ -89,7 +89,7 @@ class LostCauses:
         return self._log.generations.is_lost(CASE_CHANGES.name, *change)
 
     async def _stands(self, request: FollowingRequest) -> bool:
-        """Whether the action is there that the lost change was about, and counts itself."""
+        """Whether the log has the action of the lost change, and it counts itself."""
         for record in await self._taken_in(request.cause[0], request.asked_ms):
             try:
                 is_cause = _asks_for(decode(CASE_COMMANDS, record.value).data, request.action)
@@ -101,7 +101,7 @@ class LostCauses:
         return False
 
     async def _taken_in(self, partition: int, at_ms: int) -> list[Record]:
-        """The actions that the broker took in at a time."""
+        """The actions with this LogAppendTime."""
         if (partition, at_ms) not in self._came:
             begin, end = (
                 (await self._log.since(CASE_COMMANDS, at_ms))[partition],
@@ -115,14 +115,14 @@ class LostCauses:
         return self._came[partition, at_ms]
 
     async def _stood_before(self, request: FollowingRequest, position: int) -> bool:
-        """Whether the request stands earlier in its partition, or what it did is left in the log."""
+        """Whether an earlier copy of the request, or its effect, is in the log."""
         if self._first is None:
             self._first = await self._read_first()
         names = (request.name, (*request.name[:2], None))
         return any(self._first.get(name, position) < position for name in names)
 
     async def _read_first(self) -> dict[_Name, int]:
-        """The first positions of the requests that count though their cause is lost."""
+        """The first positions of the requests that count although their cause is lost."""
         first: dict[_Name, int] = {}
         lost = windows(self._log.generations, [CASE_CHANGES.name])
         span = min(window.since_ms for window in lost), max(window.until_ms for window in lost)
@@ -136,7 +136,7 @@ class LostCauses:
         return first
 
     def _done_by(self, record: Record) -> tuple[_Name, int] | None:
-        """The request of a lost cause that a change did, and the position where it stood."""
+        """The request of a lost cause that a change applied, and its position."""
         try:
             envelope = decode(CASE_CHANGES, record.value, ChangeRow)
             position, change = Origin.parse(envelope.origin or "").offset, envelope.data
@@ -149,7 +149,7 @@ class LostCauses:
 
 
 def _asks_for(cause: Action, asked: Action) -> bool:
-    """Whether a change about an action asks for another one."""
+    """Whether a change about an action emits another one."""
     if cause.kind in (ActionKind.MERGE, ActionKind.SPLIT):
         return asked.action_id == handed_name(cause.action_id, cause.case_id)
     return cause.action_id == asked.action_id and is_sent_on(cause, asked)

@@ -1,8 +1,8 @@
-"""What the log still holds of decisions whose facts it has lost: the joins that were appended for them, and what took them back.
+"""Reads the remains of decisions whose facts the log has lost: the joins that were appended for them, and their retractions.
 
-Such a signal is decided again, and may come out otherwise: what was decided before it in other partitions may come after it now.
-But its first join stands, and a second one would be an echo (domain/signals/first_decision.py). Invariant: what is
-read here was appended after the facts that are gone, so that all of it is found from the newest fact on that is left.
+Such a signal is decided again, and the result may differ, because other partitions may have moved on. But its first join is still
+in the log, and a second one would be dropped as a redelivery (domain/signals/first_decision.py). Invariant: all that is read here
+was appended after the lost facts, so a search from the newest remaining fact finds all of it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Join(NamedTuple):
 
 @dataclass
 class LostDecisions:
-    """By the sources (partition, position) that are to be decided again."""
+    """By the sources (partition, position) to decide again."""
 
     joins: dict[tuple[int, int], dict[str, _Join]] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
@@ -48,14 +48,14 @@ class LostDecisions:
             joins[action_id] = _Join(origin.n, action_id, case_id, signal)
 
     def ranges(self) -> dict[int, tuple[int, int]]:
-        """By partition, from where to where there are sources with joins."""
+        """The ranges with sources with joins, by partition."""
         positions: dict[int, list[int]] = {}
         for p, position in self.joins:
             positions.setdefault(p, []).append(position)
         return {p: (min(partition_positions), max(partition_positions) + 1) for p, partition_positions in positions.items()}
 
     def of(self, partition: int, position: int, signal: SubmittedSignal) -> FirstDecision | None:
-        """What stands of the first decision about a signal; None: the log does not say that there was one."""
+        """The remains of the first decision about a signal; None: the log shows no such decision."""
         if position > max((n // JOINS_OF_ONE for (_, p), n in self.newest.items() if p == partition), default=-1):
             return None
         name = name_of(signal.signal_id, signal.version)
@@ -78,8 +78,8 @@ def _route(join: _Join, name: str) -> Route:
 
 
 async def read_lost_decisions(log: Log, next_sources: Mapping[int, int]) -> LostDecisions:
-    """`next_sources`: by partition, the first source that has no fact. Nothing is read unless facts were lost and such a source
-    was taken in before that was recovered."""
+    """`next_sources`: by partition, the first source without a fact. Nothing is read unless facts were lost and such a source was
+    stored before the recovery."""
     decisions = LostDecisions()
     lost = [window for p, position in next_sources.items() for window in await _windows(log, p, position)]
     if lost:
@@ -103,7 +103,7 @@ async def _windows(log: Log, p: int, position: int) -> list[Window]:
 
 
 async def read_since(log: Log, topic: Topic, since_ms: int, until_ms: int | None = None) -> AsyncIterator[Record]:
-    """The records of a topic from a time on, up to another one or to its end, by partition."""
+    """The records of a topic from one time to another or to its end, by partition."""
     begins, ends = (
         await log.since(topic, since_ms),
         await (log.ends(topic) if until_ms is None else log.since(topic, until_ms + 1)),

@@ -1,7 +1,7 @@
-"""oversee: what the coordination body does with member units, and campaigns. One request at a time, in the log's order.
+"""oversee: decides on the coordination body's requests about member units, and on campaigns. One at a time, in log order.
 
-The form of `track`: read the records, decide in order, record the facts, fold. Nothing is touched before the facts are in
-the log.
+It works like `track`: read the records, decide in order, record the facts, project. Nothing changes before the facts are in the
+log.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Work:
 
 
 class Oversee(Agent):
-    """`signer` locks a year's result; without it none is locked, and the request is told so."""
+    """`signer` locks a year's result; without it none is locked, and the request is refused with this reason."""
 
     stage = STAGES["oversee"]
 

@@ -1,6 +1,6 @@
-"""project: the views. Folds the fact streams as they come; writes nothing but dead letters.
+"""project: builds the views. Projects the fact streams as they arrive; writes nothing but dead letters.
 
-Its live step is the restore barrier's own fold, so a view that was rebuilt is the view that was never lost.
+Its live step is the restore barrier's own projection, so a rebuilt view equals one that was never lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stream_processors.topology import STAGES
 from stream_processors.views.inbox import CHANNEL, news
 
 _VIEWS = {ASSESSED.name: "receipt", CASE_CHANGES.name: "queue", NOTIFICATIONS.name: "inbox"}
-"""What a fact of the topic makes visible."""
+"""The views that a fact of the topic makes visible."""
 _INBOXES = (NOTIFICATIONS.name, DELIVERIES.name)
 
 
@@ -44,7 +44,7 @@ class Project(Folding):
 
 
 def _tell_visible(chunks: Chunks) -> None:
-    """How long the oldest signal of each chunk took from its acceptance to here, and the oldest notice from what caused it."""
+    """Measures the time from the acceptance of the oldest signal of each chunk, and from the cause of the oldest notice."""
     now = time.time()
     for stream, chunk in chunks:
         view = _VIEWS.get(stream.topic.name)
@@ -56,8 +56,8 @@ def _tell_visible(chunks: Chunks) -> None:
 
 
 def _accepted_at(data: ReceiptRow | ChangeRow | IssuedRow | MarkRow) -> datetime | None:
-    """When the signal that this fact is about was accepted, of a notice when it was made; None for a fact that shows none (a
-    repeat, an officer's move)."""
+    """The acceptance time of the fact's signal, or the time of a notice; None for a fact that shows none (a duplicate, an
+    officer's action)."""
     if isinstance(data, IssuedRow):
         return data.notification.at if data.notification is not None else None
     if isinstance(data, MarkRow):

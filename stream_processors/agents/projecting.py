@@ -1,6 +1,6 @@
-"""Folding fact streams as they come: project's whole work, and how assess learns of verdicts.
+"""Projects fact streams as they arrive: all the work of project, and the way assess learns of verdicts.
 
-Invariant: the live fold is the restore barrier's own, so a state that was rebuilt is the state that was never lost.
+Invariant: the live projection is the restore barrier's own, so a rebuilt state equals one that was never lost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Folding(Agent):
     """An agent that reads topics which are fact streams of its own state."""
 
     def _stream(self, topic: str) -> FactStream | None:
-        """The stream that an input topic is; None for a topic of source records."""
+        """The stream of an input topic; None for a topic of source records."""
         reads = {read_topic.name for read_topic in self.stage.reads}
         return next((stream for stream in self.stage.streams if stream.topic.name == topic and topic in reads), None)
 
@@ -34,18 +34,18 @@ class Folding(Agent):
         return super().position_mark(topic, partition) if stream is None else stream.fact_mark(partition)
 
     def tolerated(self, mark: Mark) -> Check:
-        """Others may be ahead in a stream that they only fold: a worker at its barrier folds all partitions."""
+        """Others may be ahead in a stream that they only project: a worker at its barrier projects all partitions."""
         own = super().tolerated(mark)
         return (self.marks.get(mark, 0), 1 << 52) if self._shared(mark) else own
 
     def _shared(self, mark: Mark) -> bool:
-        """Whether it is a mark of a stream that is an input."""
+        """Whether it is a watermark of a stream that is an input."""
         inputs = [stream for topic in self.stage.reads if (stream := self._stream(topic.name))]
         streams = {mark_stream for stream in inputs for mark_stream in (stream.stream, *stream.sources.values())}
         return mark.kind in (MarkKind.FACT, MarkKind.SOURCE) and mark.stream in streams
 
     async def _read_chunks(self, batch: Batch) -> Chunks:
-        """What the polled facts say; unreadable ones go to the dead letters."""
+        """The polled facts; unreadable ones go to the dead letters."""
         chunks = []
         for (topic, p), records in batch.items():
             stream = self._stream(topic)
@@ -67,7 +67,7 @@ class Folding(Agent):
             self.marks |= chunk.marks
 
     async def _fold_contended(self, batch: Batch) -> None:
-        """A worker at its barrier folds the same facts at the same time: run by run, passing over what it has folded."""
+        """A worker at its barrier projects the same facts at the same time: projects run by run, and skips finished ones."""
         buckets = await self.store.marks()
         for (topic, p), records in batch.items():
             stream = self._stream(topic)
@@ -78,7 +78,7 @@ class Folding(Agent):
             await fold_run(stream, p, records, self.store, self._stamp, buckets)
 
     def _merged(self, chunks: Chunks) -> dict[int, Write]:
-        """All chunks of a poll as one write a bucket."""
+        """All chunks of a poll as one write for each bucket."""
         before = [self.marks] * BUCKETS
         checks: dict[int, dict[Mark, Check]] = {b: {} for b in range(BUCKETS)}
         sets: dict[int, dict[Mark, Arg]] = {b: {} for b in range(BUCKETS)}

@@ -1,8 +1,8 @@
-"""What assess must ask for once more because the log may have lost it: joins and retractions that were appended and are gone.
+"""Finds the emissions of assess that the log may have lost: joins and retractions that were appended and are gone.
 
-A fact says up to where the facts before it were asked for. It said the truth then. A broker that came back since may have lost
-the newest of what was appended; where the log is known to be damaged, all that was appended since may be gone. Invariant: what is
-asked for again has the origin that it had, so that what was not lost is an echo; and it is asked for before anything newer.
+A fact records up to which fact the emissions were appended, as of its time. A broker that came back since may have lost the
+newest ones; if the log is known to be damaged, all later ones may be gone. Invariant: a repeated emission keeps its origin, so
+that one that was not lost is a redelivery; and it is repeated before anything newer.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ REQUESTS = (CASE_COMMANDS, RETRACTIONS)
 
 
 async def emitted_before_loss(log: Log, partition: int, *, is_led_anew: bool) -> int | None:
-    """From which fact on must be asked again; None when nothing was lost, or when it was asked for since. Facts that were
-    recorded after the newest loss was recovered say so: whoever recorded them had asked again before. `is_led_anew`: a broker
-    came back since the last look."""
+    """The first fact whose emissions must be repeated; None if nothing was lost, or if they were repeated since. Facts recorded
+    after the recovery of the newest loss show it: whoever recorded them had repeated the emissions before. `is_led_anew`: a
+    broker came back since the last check."""
     starts, ends = (await log.starts(ASSESSED))[partition], (await log.ends(ASSESSED))[partition]
     newest_ms = await _timestamp_before(log, partition, ends) if starts < ends else None
     if newest_ms is None:
@@ -40,7 +40,7 @@ async def _timestamp_before(log: Log, partition: int, end: int) -> int | None:
 
 
 async def _emitted_before(log: Log, partition: int, end: int) -> int:
-    """What the last readable fact before `end` says."""
+    """The value of the last readable fact before `end`."""
     position, start = end, (await log.starts(ASSESSED))[partition]
     while position > start:
         begin = _previous(log, partition, position)
@@ -54,6 +54,6 @@ async def _emitted_before(log: Log, partition: int, end: int) -> int:
 
 
 def _previous(log: Log, partition: int, position: int) -> int:
-    """The position of the record before."""
+    """The position of the previous record."""
     generations = log.generations
     return generations.position(ASSESSED.name, partition, max(0, generations.offset(ASSESSED.name, partition, position) - 1))

@@ -1,7 +1,7 @@
-"""The retractions of assess: from a request to the fact what is taken back, and on to the cases and the other partitions.
+"""The retractions of assess: from a request to a fact with the retracted contribution, then to cases and other partitions.
 
-A poll's step: find what the signal's versions are and raise its floor, look whose the contents are, decide, record the facts,
-emit, fold. It runs between the signals' steps of the same process, so a version that stands in an owned partition stands whole.
+One poll's step: find the signal's versions and raise its floor, check who owns the contents, decide, record the facts, emit,
+project. It runs between the signals' steps of the same process, so a version in an owned partition is always complete.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from stream_processors.state.store import Check, Write
 
 Emit = Callable[[Sequence[Sourced]], Awaitable[None]]
 Leftover = tuple[Contribution, int]
-"""What must be out of the features, and how long it is remembered that it is: 0 for what never counted, whose name lets go of the
-content, too."""
+"""Evidence to remove from the features, and how long the removal is remembered: 0 for evidence that never counted, whose content
+is released, too."""
 
 
 @dataclass(slots=True)
@@ -56,10 +56,10 @@ class _Work:
 
 
 class Retractions:
-    """`step` for the retractions of a poll; `clear` before signals are observed, `catch_up` when a partition is taken over."""
+    """`step` for the retractions of a poll; `clear` before signals are observed, `catch_up` after a takeover of a partition."""
 
     def __init__(self, agent: Agent, dead: DeadLetters, emit: Emit) -> None:
-        """`agent` is the one that these are a part of; `emit` appends what facts ask for."""
+        """`agent` is the owning agent; `emit` appends the emissions of facts."""
         self._agent, self._dead, self._emit = agent, dead, emit
 
     async def step(self, batch: Batch) -> None:
@@ -84,7 +84,7 @@ class Retractions:
         point("retract.folded")
 
     async def clear(self, leftovers: Sequence[Leftover], checks: Mapping[Mark, Check], sets: Mapping[Mark, Arg]) -> set[int]:
-        """Takes sightings and traces out of the features, but for a content that another signal holds. The buckets it touched."""
+        """Removes sightings and traces from the features, except content that another signal holds. Returns changed buckets."""
         peeks: dict[int, list[Arg]] = {}
         peeked: dict[int, list[Leftover]] = {}
         for version, until in leftovers:
@@ -129,7 +129,7 @@ class Retractions:
         return await self._agent.store.call("withdraw", self._agent.stamp, writes) if writes else {}
 
     async def _floors(self, signal_ids: Sequence[str]) -> dict[str, int]:
-        """The floor of each signal, as it is now."""
+        """The current floor of each signal."""
         args: dict[int, list[Arg]] = {}
         names_by_bucket: dict[int, list[str]] = {}
         for name in dict.fromkeys(signal_ids):
@@ -139,7 +139,7 @@ class Retractions:
         return {name: answer[0] for b, names in names_by_bucket.items() for name, answer in zip(names, answers[b], strict=True)}
 
     async def _find(self, works: list[_Work], checks: dict[Mark, Check]) -> None:
-        """Raises the floors; which versions are known, where they stand and what they added."""
+        """Raises the floors; returns the known versions, their partitions and their contributions."""
         args: dict[int, list[Arg]] = {}
         works_by_bucket: dict[int, list[_Work]] = {}
         keep_ms = self._agent.policy.retention.claims_days * DAY_MS
@@ -162,7 +162,7 @@ class Retractions:
                         work.versions.setdefault(placed.partition, []).append(placed.contribution)
 
     async def _held(self, versions: list[Contribution], checks: dict[Mark, Check]) -> frozenset[str]:
-        """The versions whose content is another's."""
+        """The versions whose content belongs to another."""
         args: dict[int, list[Arg]] = {}
         peeked: dict[int, list[Contribution]] = {}
         for version in versions:
@@ -175,7 +175,7 @@ class Retractions:
         )
 
     def _decide(self, works: list[_Work], held: frozenset[str]) -> list[tuple[_Work, AssessedSignal]]:
-        """The facts, in order. What an earlier record of this poll has taken back is not there for the later ones."""
+        """The facts in order. Contributions that an earlier record of this poll retracted are absent for later ones."""
         undone_names: set[str] = set()
         facts = []
         for work in works:

@@ -1,9 +1,9 @@
-"""timekeeper: falling due is a record on the log. Folds the cases' changes into an index of moments, and asks for those that
-have come.
+"""timekeeper: requests due moments through the log. Projects the cases' changes into an index of moments, and requests those that
+are due.
 
-Two halves under one lock. A poll's step only folds. A tick reads what is due in the buckets of the own partitions and appends a
-request for each; nothing of the index changes by that, only the case's change takes a moment out. Invariant: what is due is asked
-for until track has decided it, by the broker's time and not by our own.
+Two parts under one lock. A poll's step only projects. A tick reads the due moments of the own partitions and appends a request
+for each; it does not change the index, because only the case's change removes a moment. Invariant: a due moment is requested
+until track has decided it, by the broker's time and not by our own.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class Timekeeper(Folding):
         self._measure(owned, now_ms)
 
     async def _ask_the_time(self, owned: Sequence[int]) -> None:
-        """By a request for the moment that comes next, due or not: the broker stamps it, and the case refuses what is early."""
+        """Asks for the time by a request for the next moment, due or not: the broker stamps it, and the case refuses an early
+        one."""
         first = await self._look(dict.fromkeys(_buckets(owned), (b"", MOST_MS, 1)))
         cases = [(ripe[0].member, ripe[0], bucket) for bucket, (_, ripe) in first.items() if ripe]
         if cases:
@@ -101,8 +102,7 @@ class Timekeeper(Folding):
             await self._ask({partition_of_bucket(bucket): [next(_due(case, MOST_MS))]})
 
     async def _ripe(self, owned: Sequence[int], now_ms: int) -> dict[int, list[Indexed]]:
-        """The cases that something is due of, by partition: from where the last tick ended, or again from the beginning when it
-        had come to the end."""
+        """The cases with due moments, by partition: from the end of the last tick, or from the beginning after the end."""
         most = {b: min(CASES_A_TICK, self._waiting[p].room) for p in owned for b in buckets_of(p)}
         places = {b: (self._sweeps[b].behind if n else b"", now_ms, max(1, n)) for b, n in most.items()}
         ripe: dict[int, list[Indexed]] = {p: [] for p in owned}
@@ -112,14 +112,14 @@ class Timekeeper(Folding):
         return ripe
 
     async def _look(self, places: Mapping[int, tuple[bytes, int, int]]) -> dict[int, tuple[int, list[Indexed]]]:
-        """By bucket: behind which place, until when, how many at most -> how many moments there are, and the cases."""
+        """By bucket: start, time limit, count limit -> number of moments, and the cases."""
         marks = {bucket: fact_mark(partition_of_bucket(bucket), MarkStream.CASES) for bucket in places}
         looks = {bucket: Write({marks[bucket]: self.tolerated(marks[bucket])}, {}, args) for bucket, args in places.items()}
         answers = await self.store.call("ripe", self._stamp, looks)
         return {bucket: (count, list(map(indexed, rows[::2], rows[1::2]))) for bucket, (count, *rows) in answers.items()}
 
     def _choose_requests(self, partition: int, cases: Iterable[Indexed], now_ms: int) -> list[DueRequest]:
-        """What to ask for, the earliest first; one that is under way already when nothing comes of any."""
+        """The moments to request, the earliest first; an in-flight one if nothing is answered."""
         waiting = self._waiting[partition]
         due = sorted((due_request for case in cases for due_request in _due(case, now_ms)), key=itemgetter(1))
         chosen = [due_request for due_request in due if waiting.free(due_request[0])][: min(AT_ONCE, waiting.room)]
@@ -161,7 +161,7 @@ def _due(case: Indexed, now_ms: int) -> Iterator[DueRequest]:
 
 
 def _entry(member: Member, at_ms: int) -> Entry:
-    """Its time is that of the moment, so that the same request is the same bytes."""
+    """Its time is that of the moment, so that the same request has the same bytes."""
     value = encode(
         CASE_COMMANDS,
         request(member),

@@ -1,6 +1,6 @@
-"""track: what happens to a case. Joins of signals and officers' moves, one record at a time, in the log's order.
+"""track: decides on cases. Joins of signals and officers' actions, one record at a time, in the log's order.
 
-A poll's step: read the cases, decide in order, record the facts, fold. Nothing is touched before the facts are in the log.
+One poll's step: read the cases, decide in order, record the facts, project. Nothing changes before the facts are in the log.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ class Track(Agent):
         return cases
 
     async def _caps(self, works: list[_Work], cases: Mapping[str, Case | None]) -> _Caps:
-        """Of the accounts that something may be ordered about: how often each case did. What another worker decides in the same
-        moment is not in it: two orders of that moment may be one more than the cap (docs/decisions/0015)."""
+        """For the accounts that the poll may order about: the count of each case. Concurrent decisions of another worker are
+        missing: two orders of one moment may exceed the cap by one (docs/decisions/0015)."""
         concerned = [order_caps.asked(work.action, cases[work.action.case_id]) for work in works if work.action]
         accounts = list(dict.fromkeys(account for account in concerned if account is not None))
         if not accounts:
@@ -206,7 +206,7 @@ def _read(record: Record) -> _Work:
 
 
 def _origin(action: Action, text: str | None) -> RequestOrigin | None:
-    """The source of what a stage asks for. What comes from outside has none."""
+    """The source of a stage's request. A request from outside has none."""
     if text is None and action.kind not in SOURCED:
         return None
     origin = Origin.parse(text or "")
@@ -219,8 +219,8 @@ def _origin(action: Action, text: str | None) -> RequestOrigin | None:
 
 
 def _fitting(work: _Work, change: CaseChange, cases: Mapping[str, Case | None], written: datetime) -> tuple[CaseChange, bytes]:
-    """The change and its record. One that is too large would end every owner of the partition, one after the other: it lists
-    less, and if that is not enough it is refused."""
+    """The change and its record. An oversized one would end every owner of the partition in turn: it lists less, and is refused
+    if that is not enough."""
     value = _encode(work, change, written)
     while len(value) > LARGEST and (fewer := decision.smaller(change)) is not None:
         change, value = fewer, _encode(work, fewer, written)

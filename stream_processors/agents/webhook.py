@@ -1,9 +1,9 @@
 """webhook: calls institutions with their notices, until each endpoint has them or a person must look.
 
-A poll's step folds what is pending into memory (webhooks/delivery_queue.py) and moves the places; the calls go on beside it
-(webhook_sender.py).
-The state in Redis is places alone: the next records, and the lowest from which what is pending is found again. Invariant: a
-notice leaves only by a mark in the log, so it reaches its endpoint at least once or is parked, whoever dies when.
+One poll's step projects pending deliveries into memory (webhooks/delivery_queue.py) and moves the positions; the calls run beside
+it (webhook_sender.py). The state in Redis consists of positions only: the next records, and the lowest from which pending
+deliveries are found again. Invariant: only a mark in the log ends a delivery, so every notice reaches its endpoint at least once
+or is parked, whoever dies when.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ Ends = Mapping[str, Mapping[int, int]]
 
 
 class Webhook(Agent):
-    """The marks of a partition: the next of its notices, delivery marks and endpoints (SETTLED, SETTLED_SECOND, SETTLED_THIRD);
-    where notices and delivery marks must be read from to know what is pending (PENDING_NOTICES, PENDING_DELIVERIES)."""
+    """The watermarks of a partition: the next of its notices, delivery marks and endpoints (SETTLED, SETTLED_SECOND,
+    SETTLED_THIRD); the positions from which notices and delivery marks are read to find pending deliveries (PENDING_NOTICES,
+    PENDING_DELIVERIES)."""
 
     stage = STAGES["webhook"]
     tick_every_s = 0.2
@@ -54,7 +55,7 @@ class Webhook(Agent):
         self.calls = Calls(ports.log, ports.sealer, posts, hooks, ports.tell, now)
 
     def workable(self, owned: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
-        """The three topics of a partition are the same institutions': without all of them nothing of it is done."""
+        """The three topics of a partition belong to the same institutions: without all of them nothing is done."""
         return frozenset(at for at in owned if all((topic.name, at[1]) in owned for topic in self.stage.reads))
 
     async def revoked(self) -> None:
@@ -71,7 +72,7 @@ class Webhook(Agent):
     # taking over
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
-        """Finds again what is pending: from the lowest places of all buckets; where they are lost, of all that inboxes show."""
+        """Finds pending deliveries: from the lowest position of all buckets, or, if it is lost, from all that inboxes show."""
         await self.calls.hang_up()
         self._sources = {}
         buckets = await self.store.marks()
@@ -108,7 +109,7 @@ class Webhook(Agent):
         return lanes
 
     async def _replay(self, topic: Topic, p: int, start: int, ends: Ends, lowest: Marks, lanes: Lanes, new: list[Lane]) -> None:
-        """Folds a range once more; `new`: endpoints that came since the place was written."""
+        """Projects a range again; `new`: endpoints registered since the position was written."""
         place, end = lowest.get(self.position_mark(topic, p), 0), ends[topic.name][p]
         if start >= end:
             return
@@ -121,7 +122,7 @@ class Webhook(Agent):
     # polls
 
     async def _step(self, batch: Batch) -> None:
-        """Endpoints first, then notices, then marks: who is told of something is known before it."""
+        """Endpoints first, then notices, then marks, so that the recipients of a notice are known before it."""
         self.calls.check()
         point("webhook.polled")
         steps = Steps("webhook")
@@ -145,7 +146,7 @@ class Webhook(Agent):
             await self._look_back(p, lane, lanes, 0, self.marks.get(Mark(MarkKind.SETTLED, p), 0))
 
     def _fold(self, topic: Topic, record: Record, lanes: Lanes, new: list[Lane], *, first: bool = True) -> None:
-        """One record. What cannot be read goes to the dead letters, the first time that it is read."""
+        """Projects one record. Unreadable ones go to the dead letters on their first read."""
         try:
             self._take(topic, record, lanes, new)
         except ValueError as error:
@@ -179,7 +180,7 @@ class Webhook(Agent):
         return False
 
     async def _look_back(self, p: int, lane: Lane, lanes: Lanes, lowest: int, end: int) -> None:
-        """Notices that came after an endpoint, but were read before it was."""
+        """Finds notices issued after an endpoint's registration but read before it."""
         recipient = lane.endpoint.institution
         start = max((await self.log.since(NOTIFICATIONS, lane.since_ms))[p], lowest)
         if start >= end:

@@ -1,8 +1,8 @@
-"""The calls of `webhook`: one an endpoint at a time, many endpoints at once; every end of one is a mark in the log before it is
-believed.
+"""The calls of `webhook`: one at a time for each endpoint, many endpoints at once; the log has a mark of every result before it
+counts.
 
-Invariant: an item leaves its lane only after its mark is in the log; an endpoint that is slow, dead or hostile costs the others
-neither their room nor their order, whatever it answers.
+Invariant: an item leaves its lane only after its mark is in the log. A slow, dead or hostile endpoint costs the others neither
+capacity nor order, whatever it answers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Posts(Protocol):
 
 
 class Calls:
-    """`take` the lanes of the own partitions, `send` what is due; `hang_up` when they are another's."""
+    """`take` the lanes of the own partitions, `send` due items; `hang_up` when they belong to another worker."""
 
     def __init__(self, log: Log, sealer: Sealer, posts: Posts, hooks: Hooks, tell: Tell, now: Callable[[], datetime]) -> None:
         self.log, self._sealer, self._posts, self._hooks, self._tell, self._now = log, sealer, posts, hooks, tell, now
@@ -57,7 +57,7 @@ class Calls:
         self.lanes, self._owned_ms = lanes, instant_ms(self._now())
 
     async def hang_up(self) -> None:
-        """Whatever is under way is the next owner's: he sends it again."""
+        """Calls in progress belong to the next owner, which sends them again."""
         self.lanes = {}
         calls = list(self._under_way)
         for call in calls:
@@ -65,17 +65,17 @@ class Calls:
         await asyncio.gather(*calls, return_exceptions=True)
 
     async def rest(self) -> None:
-        """Waits until nothing is under way."""
+        """Waits until no call is in progress."""
         while self._under_way:
             await asyncio.wait(list(self._under_way))
 
     def check(self) -> None:
-        """Law 4: a call that ended in a way that nobody expected ends the process."""
+        """Law 4: a call with an unexpected end ends the process."""
         if self._failure is not None:
             raise self._failure
 
     def send(self) -> None:
-        """Begins what is due, as far as there is room; who waits longest comes first."""
+        """Starts due calls as capacity permits; the longest wait comes first."""
         now = self._now()
         due = [(lane, p) for p, lanes in self.lanes.items() for lane in lanes if lane.due(now)]
         if len(due) > AT_ONCE // 2:
@@ -150,7 +150,7 @@ class Calls:
     async def _end(
         self, lane: Lane, items: Sequence[Item], state: DeliveryState, attempt: int = 1, detail: str | None = None
     ) -> None:
-        """The end of some items, in the log; only then they leave their lane."""
+        """Writes the end of some items into the log; only then they leave their lane."""
         recipient, at = lane.endpoint.institution, self._now()
         entries = [(recipient.encode(), _mark(lane, item, state, at, attempt, detail)) for item in items]
         await self.log.append_keyed(DELIVERIES, entries)
@@ -163,13 +163,13 @@ class Calls:
                 lane.take(item.name)
 
     async def _park_behind(self, lane: Lane) -> None:
-        """What has waited behind one that was given up, for as long: its time is over, too."""
+        """Parks items that waited as long behind one that was parked: their time is over, too."""
         why = "gave up: the endpoint accepted nothing during the retry period"
         while not lane.is_removed and (overdue := lane.overdue(self._now(), self._hooks.retries, self._owned_ms, PARKED_AT_ONCE)):
             await self._end(lane, overdue, DeliveryState.PARKED, detail=why)
 
     async def bury(self) -> None:
-        """What no inbox shows any more is parked, also at an endpoint that is switched off."""
+        """Parks notices that no inbox shows any more, also for paused endpoints."""
         now = self._now()
         for lane in [lane for lanes in self.lanes.values() for lane in lanes if not lane.at_work]:
             if outlived := lane.outlived(now, PARKED_AT_ONCE):
@@ -178,8 +178,8 @@ class Calls:
                 lane.at_work = False
 
     async def _stop(self, p: int, lane: Lane, why: str) -> None:
-        """Switches the endpoint off, as its institution can see. Another change at the same time counts instead; if it is on
-        after that, it is called again and says so again."""
+        """Disables the endpoint, visibly for its institution. A concurrent change counts instead; if it enables the endpoint, the
+        next call finds out again."""
         lane.stopped = True
         registered = self.lanes[p].known(lane.endpoint.institution) if p in self.lanes else None
         if registered is None or registered.of(lane.endpoint.endpoint_id) is None:
@@ -196,8 +196,8 @@ class Calls:
         await self.log.append_keyed(ENDPOINTS, [(registered.institution.encode(), value)])
 
     async def _read_bodies(self, p: int, lane: Lane) -> bool:
-        """Reads the first items' bodies from the log. False when the first is not there (then it is parked), or is not the first
-        any more: its institution may acknowledge it meanwhile, or take the endpoint away."""
+        """Reads the first items' bodies from the log. False if the first is missing (then it is parked), or is no longer the
+        first: its institution may acknowledge it meanwhile, or remove the endpoint."""
         head = lane.head
         assert head is not None
         start, end, first = head.place, (await self.log.ends(NOTIFICATIONS))[p], (await self.log.starts(NOTIFICATIONS))[p]

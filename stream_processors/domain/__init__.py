@@ -1,1 +1,1 @@
-"""Pure decisions: no I/O, no clock, no Faust. Each takes facts, state, policy and `now`, and gives a decision."""
+"""Pure decisions: no I/O, no clock, no Faust. Each takes facts, state, policy and `now`, and returns a decision."""

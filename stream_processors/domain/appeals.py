@@ -1,7 +1,8 @@
-"""The appeal as a transition table: who may do what, which clocks start and stop, who is told. Pure.
+"""The appeal as a transition table: permitted actors, deadlines that start and stop, notifications. Pure.
 
-lodged -> noticed -> upheld -> released -> propagated, or noticed -> rejected. Invariants: a refused move changes nothing; whoever
-ordered what is objected to does not decide on it; an upheld appeal ends only when every executor has confirmed the release.
+lodged -> noticed -> upheld -> released -> propagated, or noticed -> rejected. Invariants: a refused action changes nothing. The
+officer who gave the contested order does not decide on it. An upheld appeal ends only when every executor has confirmed the
+release.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ WRITTEN_NOTICE, APPEAL, RELEASE = "written_notice", "appeal", "release"
 
 
 class Around(NamedTuple):
-    """What the case knows: the queue in charge, what was executed and stands, and the officers who ordered or approved it."""
+    """The case's knowledge: the queue in charge, executed orders and measures in force, officers who gave or approved them."""
 
     queue: str
     executed: Sequence[Executed] = ()
@@ -39,7 +40,7 @@ class Around(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """`appeal` as it is now; None: the request was refused or is an echo, neither changes anything."""
+    """`appeal` is the new state; None: the request was refused or is a redelivery, and neither changes anything."""
 
     appeal: Appeal | None = None
     refusal: Refusal | None = None
@@ -49,7 +50,7 @@ class Decided(NamedTuple):
 
 
 class AppealStep(NamedTuple):
-    """One request. `appeal` is as it stands (of a new one: as it would stand)."""
+    """One request. `appeal` is the current state (of a new one: the state it would have)."""
 
     request: AppealRequest
     appeal: Appeal
@@ -58,7 +59,7 @@ class AppealStep(NamedTuple):
 
 
 def _about_something(step: AppealStep) -> Refusal | None:
-    """An appeal is against what was done: orders or measures that stand."""
+    """An appeal must be against an action: orders or measures in force."""
     if not step.around.executed:
         return Refusal("nothing-to-appeal", "no executed order or measure of this case is in force")
     if unknown := sorted(set(step.request.orders) - {done.order_id for done in step.around.executed}):
@@ -114,8 +115,8 @@ def _await_executors(pending: tuple[str, ...], now: datetime) -> dict[str, Any]:
 
 
 class Consequence(NamedTuple):
-    """Deadlines that a move starts and stops, and what the agency and the executors should do (None: they are not told). The door
-    is told of every new state."""
+    """Deadlines that an action starts and stops, and the requested actions of the agency and the executors (None: not notified).
+    The filing channel is notified of every new state."""
 
     started: tuple[str, ...] = ()
     stopped: tuple[str, ...] = ()
@@ -145,8 +146,8 @@ TABLE = Table("appeal", _ROWS, forbidden="forbidden")
 
 
 def roles_of(party: str, officer: str | None, appeal: Appeal | None, around: Around) -> frozenset[AppealRole]:
-    """What the party is to the appeal: its door (of a new one: whoever brings it), in charge of the case, or an executor whose
-    confirmation is awaited."""
+    """The roles of the party: the filing channel (of a new one: whoever files it), in charge of the case, or an executor whose
+    confirmation is pending."""
     roles = set()
     if appeal is None or party == appeal.filed_through:
         roles.add(AppealRole.DOOR)
@@ -158,12 +159,12 @@ def roles_of(party: str, officer: str | None, appeal: Appeal | None, around: Aro
 
 
 def list_allowed(party: str, officer: str | None, appeal: Appeal | None, around: Around) -> tuple[str, ...]:
-    """The moves that are open to the party now; a guard may still refuse one."""
+    """The actions allowed to the party now; a guard may still refuse one."""
     return TABLE.allowed(NONE if appeal is None else appeal.state, None, roles_of(party, officer, appeal, around))
 
 
 def executors(appeal: Appeal, around: Around) -> dict[str, tuple[str, ...]]:
-    """Who executed what the appeal is about (without orders named: all that stands), with their orders."""
+    """The executors of the contested orders (without named orders: of all in force), with their orders."""
     orders_by_executor: dict[str, tuple[str, ...]] = {}
     for done in around.executed:
         if not appeal.orders or done.order_id in appeal.orders:
@@ -175,7 +176,7 @@ def executors(appeal: Appeal, around: Around) -> dict[str, tuple[str, ...]]:
 
 
 def decide(*, request: AppealRequest, appeal: Appeal | None, around: Around, now: datetime) -> Decided:
-    """What becomes of the request."""
+    """Decides on the request."""
     if appeal is not None and request.request_id in appeal.applied:
         return Decided()
     state = NONE if appeal is None else appeal.state
@@ -205,7 +206,7 @@ def _make_objection(request: AppealRequest, now: datetime) -> Appeal:
 
 
 def _notify_parties(then: Consequence, was: str, appeal: Appeal, around: Around) -> Iterator[NotificationDraft]:
-    """The agency, everybody who executed something, and the door, which hears of new states alone."""
+    """Notifies the agency, every executor, and the filing channel, which gets new states only."""
     if then.agency is not None:
         yield _make_notification(around.queue, appeal, appeal.orders, then.agency)
     if then.executors is not None:

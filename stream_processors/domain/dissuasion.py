@@ -53,7 +53,7 @@ class DissuasionChange(NamedTuple):
 
 
 def _check_taker(step: DissuasionStep) -> Refusal | None:
-    """The one who took it goes on with it. Who that is, is not told to the others."""
+    """The party that took the task continues with it. The others do not learn who it is."""
     dissuasion = step.dissuasion
     if dissuasion.taken_by is not None and dissuasion.taken_by != step.actor.id:
         return Refusal(
@@ -102,7 +102,7 @@ def _give_dissuasion_back(step: DissuasionStep) -> dict[str, Any]:
 
 
 def _record_attempt(step: DissuasionStep) -> dict[str, Any]:
-    """Whoever tries has taken it."""
+    """An attempt also takes the task."""
     dissuasion, attempt = step.dissuasion, step.event.attempt
     assert attempt is not None
     taking = {} if dissuasion.taken_by else _take_dissuasion(step)
@@ -120,7 +120,7 @@ def _record_attempt(step: DissuasionStep) -> dict[str, Any]:
 
 
 def _bound_attempts(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    """One too many: the oldest attempt goes of the party that has the most, so nobody pushes out what another tried."""
+    """Above the limit the oldest attempt of the party with the most is dropped, so nobody displaces another's attempts."""
     if len(attempts) <= ATTEMPTS_KEPT:
         return attempts
     most = Counter(attempt.party for attempt in attempts).most_common(1)[0][0]
@@ -142,7 +142,7 @@ def _cancel_dissuasion(step: DissuasionStep) -> dict[str, Any]:
 
 
 def _reopen_missed_dissuasion(step: DissuasionStep) -> dict[str, Any]:
-    """Nobody took a step in time: it is everybody's again."""
+    """Nobody took a step in time: the task is open to all again."""
     return {**_give_dissuasion_back(step), "missed_deadlines": step.dissuasion.missed_deadlines + 1}
 
 
@@ -181,7 +181,7 @@ _ASKS = frozenset({"dissuasion_requested", "dissuasion_reopened", "dissuasion_ov
 
 
 def decide(*, dissuasion: Dissuasion | None, event: DissuasionEvent, actor: str, now: datetime) -> DissuasionChange:
-    """What becomes of the event. `actor`: `institution:...`, `officer:...` (who acts as the event's `unit`) or `stage:...`."""
+    """Decides on the event. `actor`: `institution:...`, `officer:...` (acting as the event's `unit`) or `stage:...`."""
     who = party(actor)
     if who.role == ActorRole.OFFICER and event.unit is not None:
         who = Party(ActorRole.OFFICER, event.unit)
@@ -209,7 +209,7 @@ def roles_of(role: str, *, reaches: bool) -> frozenset[str]:
 
 
 def _make_notices(dissuasion: Dissuasion, step: DissuasionStep, template: str) -> tuple[Notification, ...]:
-    """To everybody who can reach the person but the one who acts, and to the agency that asked."""
+    """Notices to everybody who can reach the person except the actor, and to the agency that asked."""
     kind = NotificationKind.DISSUASION if template in _ASKS else NotificationKind.FEEDBACK
     everybody = {reach.party: kind for reach in dissuasion.reachable_by if reach.party != step.actor.id}
     to = {**everybody, **({} if template == "dissuasion_requested" else {dissuasion.agency: NotificationKind.FEEDBACK})}

@@ -1,6 +1,6 @@
-"""An institution's measure joins its case: which of its clocks that stops and starts, and whether it came late. Pure.
+"""Adds an institution's measure to its case: deadlines that it stops and starts, and whether it is late. Pure.
 
-Invariant: a measure counts once; nobody's measures push out those of another institution.
+Invariant: a measure counts once; nobody's measures displace those of another institution.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ WARN, BLOCK, REPORT, SUSPICIOUS = "warn", "block", "report", "suspicious_report"
 
 
 class Duty(NamedTuple):
-    """What a kind of measure fulfils (`also`: what else, while that runs), and what it makes due next if that was never due."""
+    """The duty that a kind of measure fulfils (`also`: another one while it runs), and the duty it starts if that never ran."""
 
     fulfils: str
     next: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
 
     def ended(self, running: Collection[str]) -> tuple[str, ...]:
-        """The clocks that a measure ends: all of them that run; where none does, its own is asked for in vain."""
+        """The deadlines that a measure ends: all running ones; if none runs, its own is asked for in vain."""
         return tuple(name for name in (self.fulfils, *self.also) if name in running) or (self.fulfils,)
 
 
@@ -45,7 +45,7 @@ _DID_NOT_HELP = frozenset({Reaction.INSISTED, Reaction.NOT_REACHED})
 
 
 class MeasureChange(NamedTuple):
-    """The case's measures after it. `echo`: it was there already. `measure`: as kept, marked. Refusal: nothing changed."""
+    """The case's measures afterwards. `echo`: it was there already. `measure`: as recorded. Refusal: nothing changed."""
 
     measures: tuple[Measure, ...]
     measure: Measure | None = None
@@ -63,9 +63,9 @@ def add(
     now: datetime,
     running: Collection[str] = (),
 ) -> MeasureChange:
-    """What becomes of the measure. `due_at`: clock name -> when that clock of this institution is, or was, due in this case,
-    run out or stopped ones included; `running`: those that nothing has ended yet. No amount of a report comes in here: the
-    answer would tell its sender what others reported."""
+    """Decides on the measure. `due_at`: deadline name -> due time of this institution's deadline in this case, ended and stopped
+    ones included; `running`: the outstanding ones. Reported amounts play no part, because the response would reveal them to the
+    sender."""
     there = next((earlier for earlier in measures if earlier.measure_id == measure.measure_id), None)
     if there is not None:
         return _compare_again(measures, there, measure)
@@ -91,16 +91,15 @@ def add(
 
 
 def is_above_reported(measure: Measure, reported_minor: Mapping[str, int]) -> bool:
-    """Whether the measure holds more than all reports of the case name in its currency. In a currency that no report names,
-    nothing was reported; without any amount in the case nothing is known. For officers alone: the sender of a measure could
-    find the sum by trying amounts."""
+    """Whether the measure holds more than all reports of the case name in its currency. Without any amount in the case nothing is
+    known. For officers only: the sender of a measure could find the sum by trying amounts."""
     if not reported_minor or measure.currency is None or measure.amount_minor is None:
         return False
     return measure.amount_minor > reported_minor.get(measure.currency, 0)
 
 
 def pooled(measures: tuple[Measure, ...], more: tuple[Measure, ...]) -> tuple[Measure, ...]:
-    """The measures of two cases, in the order in which they came; each once."""
+    """The measures of two cases in order of arrival; each once."""
     each = {measure.measure_id: measure for measure in (*more, *measures)}
     combined = tuple(sorted(each.values(), key=lambda measure: (measure.recorded_at, measure.measure_id)))
     while len(combined) > MOST_MEASURES:
@@ -109,7 +108,7 @@ def pooled(measures: tuple[Measure, ...], more: tuple[Measure, ...]) -> tuple[Me
 
 
 def _compare_again(measures: tuple[Measure, ...], there: Measure, measure: Measure) -> MeasureChange:
-    """The same words are an echo; what is sealed differs each time that it is sealed, so it is not compared."""
+    """Equal members are a redelivery; sealed bytes differ each time, so they are not compared."""
     marks = {name: getattr(there, name) for name in _NOT_COMPARED}
     if measure.model_copy(update=marks) == there:
         return MeasureChange(measures, there, echo=True)
@@ -117,7 +116,7 @@ def _compare_again(measures: tuple[Measure, ...], there: Measure, measure: Measu
 
 
 def _bound_measures(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
-    """One too many: the oldest goes of whoever has the most."""
+    """Above the limit the oldest of the party with the most is dropped."""
     if len(measures) <= MOST_MEASURES:
         return measures
     most = Counter(measure.institution for measure in measures).most_common(1)[0][0]

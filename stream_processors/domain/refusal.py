@@ -1,4 +1,4 @@
-"""How the core refuses: one form for the cases and everything that happens around them."""
+"""Refusals of the core: one form for cases and everything around them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Refusal(NamedTuple):
-    """A problem slug (docs/reference/errors.md), a sentence for whoever asked, and the moves that are open to them."""
+    """A problem slug (docs/reference/errors.md), a sentence for the caller, and the actions allowed to it."""
 
     problem: str
     why: str

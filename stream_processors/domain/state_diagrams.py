@@ -1,6 +1,6 @@
-"""The tables of the loop as Mermaid state diagrams, for the docs and the command line. Pure, and the same text every time.
+"""Renders the transition tables as Mermaid state diagrams, for the docs and the command line. Pure, and always the same text.
 
-Invariant: every row of a table is an arrow, and there is no arrow that no row gives.
+Invariant: every row of a table is an arrow, and every arrow is a row.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Edge(NamedTuple):
 
 
 def edges(table: Mapping[tuple[str, str], Transition[Any, Any, Any, Any]]) -> tuple[Edge, ...]:
-    """The table's rows as arrows, in its order; a row says where it may lead (`to`)."""
+    """The table's rows as arrows, in order; a row names its possible targets (`to`)."""
     return tuple(Edge(str(state), str(event), str(to)) for (state, event), move in table.items() for to in move.to)
 
 
 def diagram(arrows: Iterable[Edge]) -> str:
-    """Mermaid text: states in the order in which they come up, one arrow for all events between two states. The pseudo-state
-    `none` is the start; a state that only lets itself be left for itself is an end."""
+    """Mermaid text: states in order of appearance, one arrow for all events between two states. The pseudo-state `none` is the
+    start; a state that only leads to itself is an end."""
     between: dict[tuple[str, str], list[str]] = {}
     for state, event, to in arrows:
         events = between.setdefault((state, to), [])
@@ -52,7 +52,7 @@ def _state_name(state: str) -> str:
 
 
 def _case_edges() -> tuple[Edge, ...]:
-    """Officers' moves, and what is in no table: signals join, a lease runs out, the last signal is taken back."""
+    """Officers' actions, and the events without a table: signals join, a lease expires, the last signal is retracted."""
     return (
         Edge(NONE, "join", CaseStatus.OPEN),
         *edges(case.TABLE),

@@ -26,7 +26,7 @@ NONE = "none"
 
 class ActorRole(StrEnum):
     """The part before the colon of an actor (`officer:zhang`). ORDER: another order's effect. UNIT and BODY are in no token: an
-    officer who answers a letter for the unit that it went to, a unit and the coordination body to a record of oversight."""
+    officer who answers a letter for its unit; a unit and the coordination body in a record of oversight."""
 
     OFFICER = "officer"
     UNIT = "unit"
@@ -42,16 +42,16 @@ class Party(NamedTuple):
 
 
 def party(actor: str) -> Party:
-    """`institution:bank-001` -> its role and id. An unknown role is nobody's."""
+    """`institution:bank-001` -> its role and id. An unknown role has no permissions."""
     role, _, name = actor.partition(":")
     return Party(role, name)
 
 
 class DeadlineStart(NamedTuple):
-    """Run `name` for `about` (an order, dissuasion or institution; None: the case itself). `due_at` None: as long as the policy's
-    clock of that name says.
+    """Run `name` for `about` (an order, dissuasion or institution; None: the case itself). `due_at` None: the policy's length of
+    that name.
 
-    A clock that the policy does not have is not started.
+    A deadline that the policy does not have is not started.
     """
 
     name: str
@@ -60,7 +60,7 @@ class DeadlineStart(NamedTuple):
 
 
 class DeadlineStop(NamedTuple):
-    """What the clock was for is done. `called_off`: it has not to be done any more; nobody was late with it then."""
+    """The duty of the deadline is done. `called_off`: it was cancelled, and nobody is late with it."""
 
     name: str
     about: str | None
@@ -83,11 +83,11 @@ ANYBODY: frozenset[str] = frozenset()
 
 
 class Transition(NamedTuple, Generic[ThingT, StepT, OutcomeT, DetailT]):
-    """One row of a table. It is about a `ThingT`; guard and effect are given a `StepT`; an `OutcomeT` comes of it.
+    """One row of a table. It concerns a `ThingT`; guard and effect get a `StepT`; the result is an `OutcomeT`.
 
-    `to`: the states that it may lead to. `roles`: who may make it (ANYBODY: there is no check of it). `guard`: why not, or None.
-    `when`: for which things the row is there at all. `is_offered`: False for a repeated or late event, which is accepted and of
-    which nothing comes. `detail`: what the module of the table reads of the row beside (whom it tells).
+    `to`: its possible states. `roles`: the permitted actors (ANYBODY: unchecked). `guard`: the reason to refuse, or None. `when`:
+    the things for which the row exists. `is_offered`: False for a repeated or late event, which is accepted without effect.
+    `detail`: further data for the module of the table (for example a template).
     """
 
     to: tuple[str, ...]
@@ -99,15 +99,15 @@ class Transition(NamedTuple, Generic[ThingT, StepT, OutcomeT, DetailT]):
     detail: DetailT = None  # type: ignore[assignment]
 
     def is_for(self, thing: ThingT, roles: Set[str] | None) -> bool:
-        """Whether it is there for the thing, and for one of the roles (None: for anybody's)."""
+        """Whether it exists for the thing, and for one of the roles (None: for anybody)."""
         return (roles is None or not self.roles or not self.roles.isdisjoint(roles)) and self.when(thing)
 
 
 class Table(Mapping[tuple[str, str], Transition[ThingT, StepT, OutcomeT, DetailT]]):
-    """State and event -> transition, in the order in which people read what is open.
+    """State and event -> transition, in the order in which people read the allowed actions.
 
-    `noun` names the thing in refusals. `problems`: the problem slug of a state in which an event has no row, where it is not
-    `transition-not-allowed`; `forbidden`: that of an event which is for others.
+    `noun` names the thing in refusals. `problems`: the problem slug of a state in which an event has no row, if not
+    `transition-not-allowed`; `forbidden`: that of an event for others.
     """
 
     def __init__(
@@ -133,13 +133,13 @@ class Table(Mapping[tuple[str, str], Transition[ThingT, StepT, OutcomeT, DetailT
         return len(self._rows)
 
     def allowed(self, state: str, thing: ThingT, roles: Set[str] | None = None) -> tuple[str, ...]:
-        """The events that are open in the state, for the thing and for any of the roles (None: for all of them)."""
+        """The events allowed in the state, for the thing and for any of the roles (None: for all of them)."""
         return tuple(
             str(event) for (at, event), row in self._rows.items() if at == state and row.is_offered and row.is_for(thing, roles)
         )
 
     def apply(self, state: str, event: str, step: StepT, *, thing: ThingT, roles: Set[str] | None = None) -> OutcomeT | Refusal:
-        """What comes of the event. A refusal says why, and lists what is open."""
+        """The outcome of the event. A refusal gives the reason, and the allowed events."""
         row = self._rows.get((state, event))
         if row is None or not row.is_for(thing, roles):
             moves = self.allowed(state, thing, roles)
@@ -156,7 +156,7 @@ SKEW = timedelta(minutes=5)
 
 
 def done_between(claimed_at: datetime | None, earliest: datetime | None, now: datetime) -> datetime | None:
-    """When something was done by a party's own word, between `earliest` and `now`; None: it cannot have been then."""
+    """The time that a party reports, if between `earliest` and `now`; None: it is impossible."""
     if claimed_at is None:
         return now
     if claimed_at > now + SKEW or (earliest is not None and claimed_at < earliest - SKEW):

@@ -1,1 +1,1 @@
-"""From a fact to what it changes of a stage's own state. Pure, and from the fact alone (law 3)."""
+"""Effects of facts on a stage's own state. Pure, and from the fact alone (law 3)."""

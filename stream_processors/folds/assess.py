@@ -1,4 +1,4 @@
-"""What facts of signals and verdicts change of the state of `assess`: claims, sightings, floors, contributions, case queues."""
+"""Effects of signal facts and verdicts on the state of `assess`: claims, sightings, floors, contributions, case queues."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def held(source: str, body_id: str) -> str:
 
 
 def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
-    """What a signal added, and where its subject has a case from now on: the part of assess's state that no observation has
-    written before."""
+    """A signal's contribution, and the case of its subject from now on: the part of assess's state that no observation wrote
+    before."""
     contribution = standing_of(fact)
     if contribution is None:
         return []
@@ -53,7 +53,7 @@ def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
 
 
 def taken_back_effects(fact: AssessedSignal) -> list[Effect]:
-    """The floor of a signal, and what it takes away of what its versions had added."""
+    """The floor of a signal, and the removed contributions of its versions."""
     assert fact.signal_id
     bucket = bucket_of(fact.signal_id)
     effects = [raise_floor(bucket, f"t:{fact.signal_id}", fact.below_version, fact.claims_until_ms)]
@@ -70,8 +70,8 @@ def taken_back_effects(fact: AssessedSignal) -> list[Effect]:
 
 
 def fold_assess(envelope: RowEnvelope[AssessedRow]) -> list[Effect]:
-    """Claims, sightings, what a signal added, case queues, and what was taken back. Repeats, conflicts and refused records change
-    nothing; a dead signal holds its reference."""
+    """Claims, sightings, contributions, case queues, and retractions. Duplicates, conflicts and refused records change nothing; a
+    retracted signal keeps its reference."""
     fact = cast("AssessedSignal", envelope.data)  # its twin, as far as it is read here
     if fact.outcome in TAKEN_BACK:
         return taken_back_effects(fact)
@@ -96,7 +96,7 @@ def fold_assess(envelope: RowEnvelope[AssessedRow]) -> list[Effect]:
 
 
 def _traces(fact: AssessedSignal) -> list[Effect]:
-    """Sightings, what befell victims, transfers: what the observation of this signal has added (agents/feature_queries.py)."""
+    """Sightings, events of victims, transfers: the additions of this signal's observation (agents/feature_queries.py)."""
     assert fact.content_id and fact.institution and fact.occurred_at
     occurred, until = instant_ms(fact.occurred_at), fact.sightings_until_ms
     effects = [
@@ -112,7 +112,7 @@ def _traces(fact: AssessedSignal) -> list[Effect]:
 
 
 def fold_verdict(envelope: RowEnvelope[VerdictRow]) -> list[Effect]:
-    """For assess: whom a disposal confirmed, until when that counts; another disposal of the case takes it back."""
+    """For assess: the subjects that a disposal confirmed, and until when; another disposal of the case removes them."""
     verdict, case_id = envelope.data.verdict, envelope.data.case_id
     if verdict is None or case_id is None:
         return []

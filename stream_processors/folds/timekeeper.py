@@ -1,4 +1,4 @@
-"""What a change of a case makes of the state of `timekeeper`: the moments at which its deadlines are due."""
+"""Effects of a case's change on the state of `timekeeper`: the moments at which its deadlines are due."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from stream_processors.state.record_views import DueRow
 
 
 def fold_timekeeper(envelope: RowEnvelope[DueRow]) -> list[Effect]:
-    """What is still to come of the case's clocks, in place of what was."""
+    """The future moments of the case's deadlines, which replace the earlier ones."""
     case = envelope.data.case
     return [] if case is None else [settled(case.case_id, case.revision, moments(case.deadlines))]

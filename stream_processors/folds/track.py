@@ -1,4 +1,4 @@
-"""What a change of a case makes of the state of `track`: the whole case, and what its orders count against caps."""
+"""Effects of a case's change on the state of `track`: the whole case, and the counts of its orders against caps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream_processors.state.record_views import CaseRow, ChangeRow, UsedRow
 
 
 def case_effect(case: Case) -> Effect:
-    """The case as it is now."""
+    """The current case."""
     return _case_effect(case, dump(case))
 
 
@@ -23,7 +23,7 @@ def _case_effect(case: Case | CaseRow, raw: bytes) -> Effect:
 
 
 def fold_track(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
-    """The whole case, when the action was applied, and how often its orders count against caps."""
+    """The whole case, if the action was applied, and the counts of its orders against caps."""
     change = envelope.data
     if change.case is None:
         return []
@@ -31,7 +31,7 @@ def fold_track(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
 
 
 def used_effects(case_id: str, used: Iterable[OrderCount | UsedRow]) -> list[Effect]:
-    """What the case's orders count against the caps of accounts. A case's changes are folded in their order: the last stays."""
+    """The counts of the case's orders against the caps of accounts. A case's changes are projected in order: the last wins."""
     effects = []
     for use in used:
         bucket, key = caps_key(use.kind, use.recipient, use.token)
@@ -41,5 +41,5 @@ def used_effects(case_id: str, used: Iterable[OrderCount | UsedRow]) -> list[Eff
 
 
 def caps_key(kind: str, recipient: str, token: str) -> tuple[int, str]:
-    """Bucket and key of the cases that ordered something about an account; each with how often."""
+    """Bucket and key of the cases that ordered something about an account, each with its count."""
     return bucket_of(token), f"u:{kind}:{recipient}:{token}"

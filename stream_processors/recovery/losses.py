@@ -1,9 +1,9 @@
-"""What `liandong recover` does: finds which partitions lost their tail and where, and opens a new generation of each.
+"""The work of `liandong recover`: finds partitions that lost their end, and opens a new generation of each.
 
-What is known of a partition is what the marks in Redis, the facts and the origins in the log say. Where the log and that part,
-the new generation begins: what stands there now counts as new. Nothing else is changed here. The barrier of each stage folds its
-state anew where it holds facts that are gone, and the stages ask again for what was lost with them (state/restore.py,
-agents/repeated_emissions.py). Invariant: no record that stands in the log is left behind, and none counts twice.
+The watermarks in Redis, the facts and the origins in the log prove the former content of a partition. The new generation begins
+where the log and these part: the records there now count as new. Nothing else is changed here. The barrier of each stage rebuilds
+a state that contains lost facts, and the stages repeat lost requests (state/restore.py, agents/repeated_emissions.py). Invariant:
+no record in the log is left out, and none counts twice.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class NoRoom(RuntimeError):
 
 @dataclass(frozen=True)
 class LogLoss:
-    """A partition that lost its tail: the log and what is known of it agree before the position `agrees_to`, the broker's offset
-    `first_offset`; it ends at `end`. `shown_by` knows it up to `known`. `lost` records are gone, `newer` stand there since;
-    `last_ms`: when the newest record that is left was taken in."""
+    """A partition that lost its end: the log and the evidence agree before the position `agrees_to`, the broker's offset
+    `first_offset`; it ends at `end`. `shown_by` proves it up to `known`. `lost` records are gone, `newer` have their positions;
+    `last_ms`: LogAppendTime of the newest remaining record."""
 
     topic: str
     partition: int
@@ -66,7 +66,7 @@ class LogLoss:
 
 @dataclass
 class FarthestPositions:
-    """The next position of each partition by whoever knows most."""
+    """The next position of each partition by the farthest evidence."""
 
     positions: dict[At, int] = field(default_factory=dict)
     shown_by: dict[At, str] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class FarthestPositions:
 
 
 def claims(stage: Stage, marks: Marks) -> Iterator[tuple[At, int]]:
-    """The positions that the marks of a bucket speak of."""
+    """The positions that the watermarks of a bucket prove."""
     own = {topic.name: topic for topic in stage.topics}
     for topic in stage.reads:
         yield from _claims(topic, marks, stage.place_mark(topic))
@@ -113,7 +113,7 @@ def _numbered(topic: Topic, marks: Marks, like: Mark, step: int) -> Iterator[tup
 
 
 async def find_losses(log: RecordReader, stages: Mapping[str, Stage], marks: Mapping[str, Sequence[Marks]]) -> list[LogLoss]:
-    """All losses, by the marks of each stage's buckets and by the log itself."""
+    """All losses, by the watermarks of each stage's buckets and by the log itself."""
     topics = list(dict.fromkeys(topic for stage in stages.values() for topic in stage.topics))
     farthest = FarthestPositions()
     for name, buckets in marks.items():
@@ -160,14 +160,14 @@ async def _loss(
 
 
 class _Compared(NamedTuple):
-    """The lowest record of a partition that is another one than is said of it; whether an earlier one is as it is said."""
+    """The lowest record of a partition that contradicts its evidence; whether an earlier one agrees."""
 
     parted: Evidence | None
     is_anchored: bool
 
 
 async def _find_parting(log: RecordReader, topic: Topic, table: Sequence[Source], farthest: FarthestPositions) -> dict[int, int]:
-    """By partition, where the first record stands that took the place of a lost one. Looks further back until it is sure."""
+    """The position of the first record in place of a lost one, by partition. Reads further back until it is certain."""
     compared: dict[int, _Compared] = {}
     for depth in DEPTHS:
         evidence = await _evidence(log, topic, table, depth)
@@ -209,7 +209,7 @@ async def _compare(log: RecordReader, topic: Topic, evidence: Mapping[int, Mappi
 
 
 async def _parting(log: RecordReader, topic: Topic, p: int, parted: Evidence) -> int:
-    """The first record that was taken in after the one that was lost: those before it are as old as the log knows them."""
+    """The first record stored after the lost one: earlier ones are as old as the log knows them."""
     start = (await log.starts(topic))[p]
     begin = parted.position
     while begin > start:
@@ -230,7 +230,7 @@ async def _parting(log: RecordReader, topic: Topic, p: int, parted: Evidence) ->
 
 
 def opened(loss: LogLoss, newest: int) -> LogGeneration:
-    """The generation that begins where the log and what is known of it part. `newest`: the number of the one before."""
+    """The generation that begins where the log and the evidence part. `newest`: the number of the previous one."""
     shift = shift_above(max(loss.known, loss.end))
     if (loss.begins_at + shift) * MOST_NOTICES >= MAX_OFFSET:
         raise NoRoom(f"{loss.topic}/{loss.partition} has had {newest} generations, and no positions are left above them")
@@ -264,7 +264,7 @@ async def open_generations(log: Log, losses: Sequence[LogLoss], at: datetime) ->
 
 @dataclass
 class LostSignals:
-    """Signals whose records are gone and whose facts are not: what was decided of them stands."""
+    """Signals whose records are lost but whose facts remain: their decisions stay valid."""
 
     by_institution: Counter[str] = field(default_factory=Counter)
     names: list[tuple[str, str, str]] = field(default_factory=list)
@@ -272,7 +272,7 @@ class LostSignals:
 
 
 async def name_lost_signals(log: RecordReader, losses: Iterable[LogLoss], sealer: Sealer | None, most: int = 1000) -> LostSignals:
-    """Which signals the facts name whose records the log has lost. `sealer` opens the names that their senders gave them."""
+    """The signals whose facts remain while the log lost their records. `sealer` opens the senders' references."""
     lost = {loss.partition: loss for loss in losses if loss.topic == SUBMITTED.name}
     named = LostSignals()
     if not lost:

@@ -1,6 +1,6 @@
-"""Folds the log into an empty Redis, and makes two states comparable.
+"""Rebuilds the state from the log in an empty Redis, and makes two states comparable.
 
-Invariant: the digest of a state that lived through kills is the digest of the state that was folded afresh from the log.
+Invariant: the digest of a state that survived kills equals the digest of one rebuilt from the log.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SLACK_MS = 3_600_000
 async def rebuild(
     settings: Settings, redis_url: str, stages: Iterable[str] | None = None, told: Tell = lambda line: None
 ) -> dict[str, int]:
-    """Passes each stage's restore barrier against `redis_url`, all stages' by default; facts folded by stage."""
+    """Passes each stage's restore barrier against `redis_url`, by default of all stages; returns projected facts by stage."""
     stages_by_name = all_stages(settings.raw_institutions)
     log = KafkaLog(settings, "liandong-rebuild")
     await log.open()
@@ -50,7 +50,7 @@ async def rebuild(
 
 
 async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> dict[str, str]:
-    """Key -> canonical text of what counts at `at_ms`: no stamps, no proofs, no members past their time."""
+    """Key -> canonical text of everything that counts at `at_ms`: no stamps, no proofs, no expired members."""
     redis = Redis.from_url(redis_url, protocol=2)
     tag = namespace_of(stage).tag
     keep, soonest = policy.retention, at_ms + _SLACK_MS
@@ -101,7 +101,7 @@ _READ: dict[str, Any] = {
 
 
 class _Counting(NamedTuple):
-    """Members of before `since` (of victims: `victims_since`), and those that end by `until`, may be gone or still there."""
+    """Members from before `since` (of victims: `victims_since`), and those that expire by `until`, may be absent or present."""
 
     since: int
     victims_since: int

@@ -1,4 +1,4 @@
-"""The data file of days off, read and validated. A file that is not valid is an error that names every place that is wrong."""
+"""Reads and validates the data file of days off. The error for an invalid file lists every fault."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SHIPPED_HOLIDAYS = Path(__file__).parents[1] / "policies" / "holidays-cn.yaml"
 
 
 class CalendarError(ValueError):
-    """The calendar file cannot be used; the message names the file and every place that is wrong."""
+    """The calendar file cannot be used; the message names the file and every fault."""
 
 
 def load_holidays(path: Path = SHIPPED_HOLIDAYS) -> Holidays:
-    """The years of a YAML file (`schemas/holidays.py`). CalendarError when it cannot be read or is not whole."""
+    """The years of a YAML file (`schemas/holidays.py`). CalendarError if it is unreadable or incomplete."""
     try:
         return Holidays.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except ValidationError as error:

@@ -1,7 +1,7 @@
-"""Which log is this? Cluster id, topic ids and partition counts, as the broker tells them.
+"""Identifies the log: cluster id, topic ids and partition counts, from the broker.
 
-aiokafka speaks Metadata up to version 5, which has no topic ids; version 12 (Kafka 2.8 and newer) is described here.
-Invariant: a topic that was deleted and made again has another identity, although its name is the same.
+aiokafka speaks Metadata up to version 5, which has no topic ids; version 12 (Kafka 2.8 and newer) is described here. Invariant: a
+topic that was deleted and created again has another identity, although its name is the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from schemas.topics import Topic
 
 
 class WrongLog(RuntimeError):
-    """A topic is missing or has another number of partitions than the topic table."""
+    """A topic is missing, or its number of partitions differs from the topic table."""
 
 
 class _Uuid:
@@ -108,13 +108,13 @@ async def _read_metadata(client_options: dict[str, Any], topics: Sequence[Topic]
 
 
 async def count_elections(client_options: dict[str, Any], topics: Sequence[Topic]) -> int:
-    """How often the partitions of these topics got a leader, together. A broker that comes back is a new leader."""
+    """The number of leader elections of these topics' partitions. A broker that comes back is a new leader."""
     answer = await _read_metadata(client_options, topics)
     return sum(int(leader_epoch) for _, _, _, _, partitions, _, _ in answer.topics for _, _, _, leader_epoch, *_ in partitions)
 
 
 async def describe(client_options: dict[str, Any], topics: Sequence[Topic]) -> str:
-    """`cluster|topic=id:partitions|…`. WrongLog when a topic is missing or has another partition count."""
+    """`cluster|topic=id:partitions|…`. WrongLog if a topic is missing or has another partition count."""
     answer = await _read_metadata(client_options, topics)
     described = {name: (code, topic_id, len(partitions)) for code, name, topic_id, _, partitions, _, _ in answer.topics}
     parts = [str(answer.cluster_id)]

@@ -1,7 +1,7 @@
-"""What Kafka says of itself when it is asked: living brokers, leaders and copies, settings in force, a quorum of controllers.
+"""Reads Kafka's description of itself: living brokers, leaders and copies, effective settings, a quorum of controllers.
 
-Invariant: it only asks. An answer is what one broker knew at that moment; without a quorum of controllers that may be long past,
-so `has_quorum` is asked beside it.
+Invariant: it only reads. An answer is one broker's knowledge at that moment; without a quorum of controllers it may be long
+outdated, so `has_quorum` is read beside it.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ class _DescribeQuorumRequest(Request[DescribeQuorumRequestV0]):
 
 
 class View(NamedTuple):
-    """The living brokers, and each topic that is there. A topic's settings are in it when they were asked for."""
+    """The living brokers, and each existing topic, with its settings if they were requested."""
 
     brokers: tuple[int, ...]
     topics: dict[str, TopicState]
 
 
 async def look(client: AIOKafkaClient, topics: Sequence[Topic], node: int | None = None, *, with_configs: bool = False) -> View:
-    """Asks one broker, a random one by default. KafkaError when it does not answer."""
+    """Asks one broker, a random one by default. KafkaError if it does not answer."""
     at = client.get_random_node() if node is None else node
     answer = await client.send(at, MetadataRequest([topic.name for topic in topics]))
     partitions_by_topic = {name: partitions for code, name, _, _, partitions, _, _ in answer.topics if code != _UNKNOWN_TOPIC}
@@ -120,8 +120,8 @@ async def _configs(client: AIOKafkaClient, node: int, names: Sequence[str]) -> d
 
 
 async def has_quorum(client: AIOKafkaClient, node: int | None = None) -> bool | None:
-    """Whether the controllers have a leader; None where this user may not ask or the cluster cannot tell. KafkaError when
-    nobody answers in time, which is what a cluster without a quorum does."""
+    """Whether the controllers have a leader; None if this user may not ask or the cluster cannot tell. KafkaError if nobody
+    answers in time, as in a cluster without a quorum."""
     try:
         answer = await client.send(client.get_random_node() if node is None else node, _DescribeQuorumRequest())
     except NotImplementedError:
@@ -134,8 +134,8 @@ async def has_quorum(client: AIOKafkaClient, node: int | None = None) -> bool | 
 
 
 async def check_topics(client_options: dict[str, Any], topics: Sequence[Topic]) -> None:
-    """WrongTopics when a topic is not as the table wants it; KafkaError when Kafka does not say. A topic that was made a moment
-    ago is not known to every broker at once."""
+    """WrongTopics if a topic differs from the table; KafkaError if Kafka does not answer. A new topic is not known to every
+    broker at once."""
     client = AIOKafkaClient(**client_options)
     try:
         await client.bootstrap()

@@ -1,8 +1,8 @@
 """Named crash points: places at which a test kills the process, to prove that nothing is lost between two steps.
 
 `LIANDONG_CRASH=name@n@latch` kills with SIGKILL at the n-th passing of `name`, once: the latch file that proves the hit is
-written first, and while it exists the point is disarmed. With `@raise` behind, it raises instead: an agent that fails.
-Unset, a point costs one comparison.
+written first, and while it exists the point is disarmed. With the suffix `@raise` it raises instead: an agent that fails. Unset,
+a point costs one comparison.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ _passed = 0
 
 
 def point(name: str) -> None:
-    """Dies here when the environment says so."""
+    """Kills the process here if the environment says so."""
     if _ARMED is None or _ARMED[0] != name:
         return
     global _passed

@@ -1,9 +1,8 @@
-"""Finds records that the broker acknowledged and lost: what the log says of its own past must still be in it.
+"""Finds acknowledged records that the broker lost: the log must still contain what its own records prove.
 
-Every fact names its source, and when the broker took that source in. So the newest facts are evidence of where a source topic
-ended and what stood there. A source that ends before that, or that holds another record at that place (it was cut and filled up
-again), has lost its tail. Invariant: what retention deleted, and what was lost before a newer generation of the log was opened,
-is no damage.
+Every fact names its source and the source's LogAppendTime, so the newest facts prove where a source topic ended and which record
+was there. A source that ends earlier, or has another record at that position (it was cut and filled up again), has lost its end.
+Invariant: records deleted by retention, and those lost before a newer generation of the log was opened, are no damage.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ _Utc = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Damage(NamedTuple):
-    """A partition that lost its tail. `end` is where it ends now, `known_end` the next position by what is known of it,
-    `shown_by` who knows. `is_refilled`: other records stand where the lost ones stood, at `end` one of them."""
+    """A partition that lost its end. `end` is its current end, `known_end` the next position by the evidence of `shown_by`.
+    `is_refilled`: other records have the lost positions, one of them `end`."""
 
     topic: str
     partition: int
@@ -61,9 +60,9 @@ class Damage(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where a topic's facts tell of the records of another. `field` holds the source's LogAppendTime; None: the envelope's time
-    does. `by_stage`: only records of our own stages tell of a source. `of_joins`: the sources are the signals that changes
-    let join; the actions between them may be lost, too."""
+    """A topic whose facts prove the records of another. `field` holds the source's LogAppendTime; None: the envelope's time does.
+    `by_stage`: only records of our own stages are evidence. `of_joins`: the sources are the signals behind changes; the actions
+    between them may be lost, too."""
 
     facts: Topic
     sources: tuple[Topic, ...]
@@ -90,7 +89,7 @@ def sources_of(raw: Iterable[tuple[Topic, Topic]] = ()) -> tuple[Source, ...]:
 
 
 class Evidence(NamedTuple):
-    """The record at `position` of a source was taken in at `at_ms`, says the record at `place`."""
+    """The record at `place` proves that the record at `position` of a source was stored at `at_ms`."""
 
     topic: str
     partition: int
@@ -130,7 +129,7 @@ _read_envelope = msgspec.json.Decoder(_FactEnvelope).decode
 
 
 def evidence_of(source: Source, records: Iterable[Record]) -> Iterator[Evidence]:
-    """What records tell of their sources. Whatever is not a record of this topic tells nothing."""
+    """The evidence of records about their sources. A record of another topic proves nothing."""
     topics = {topic.name: topic for topic in source.sources}
     for record in records:
         try:
@@ -154,7 +153,7 @@ def evidence_of(source: Source, records: Iterable[Record]) -> Iterator[Evidence]
 
 
 def _join_of(change: _Data, action: Origin) -> tuple[Origin, datetime | None]:
-    """The signal that a change let join, and when it was taken in. Of any other change: the action, and no time."""
+    """The signal behind a join's change, and its LogAppendTime. For any other change: the action, and no time."""
     source = source_of_join(change.origin)
     if source is None or change.case is None:
         return action, None
@@ -163,7 +162,7 @@ def _join_of(change: _Data, action: Origin) -> tuple[Origin, datetime | None]:
 
 
 def taken_in_ms(topic: Topic, record: Record) -> int | None:
-    """What evidence says of a record of this topic: its LogAppendTime, or the `at` of a change. None: it tells nothing."""
+    """The time of a record as evidence uses it: its LogAppendTime, or the `at` of a change. None: it proves nothing."""
     if topic is not CASE_CHANGES:
         return record.timestamp_ms
     try:
@@ -183,7 +182,7 @@ _read_change = msgspec.json.Decoder(_Change).decode
 async def find_damage(
     log: RecordReader, topics: Collection[Topic], table: Sequence[Source] = SOURCES, *, tail: int = TAIL
 ) -> list[Damage]:
-    """The partitions of these topics that lost their tail, by what the newest records of the log tell of them."""
+    """The partitions of these topics that lost their end, by the newest records of the log."""
     names = {topic.name: topic for topic in topics}
     evidence: dict[str, dict[int, dict[int, Evidence]]] = {}
     for source in table:
@@ -209,7 +208,7 @@ async def read_tails(log: RecordReader, topic: Topic, tail: int) -> list[Record]
 
 
 async def _compare(log: RecordReader, topic: Topic, evidence: Mapping[int, Mapping[int, Evidence]]) -> list[Damage]:
-    """The ends against the newest evidence, and each record against what is said of it."""
+    """Compares the ends with the newest evidence, and each record with its evidence."""
     starts, ends = await log.starts(topic), await log.ends(topic)
     newest = {p: pieces[max(pieces)] for p, pieces in evidence.items()}
     damages = {
@@ -232,11 +231,11 @@ async def _compare(log: RecordReader, topic: Topic, evidence: Mapping[int, Mappi
 
 
 def lost_tails(who: str, marks: Mapping[tuple[str, int], int], ends: Mapping[str, Mapping[int, int]]) -> list[Damage]:
-    """Marks that stand beyond the end of their topic."""
+    """Watermarks beyond the end of their topic."""
     return [Damage(name, p, ends[name][p], mark, who) for (name, p), mark in sorted(marks.items()) if mark > ends[name][p]]
 
 
 def check_undamaged(damages: Sequence[Damage]) -> None:
-    """DamagedLog, with a sentence for each, when there are any."""
+    """DamagedLog with a sentence for each damage, if there is any."""
     if damages:
         raise DamagedLog("; ".join(map(str, damages)))

@@ -1,9 +1,9 @@
-"""How Faust reads polls: a small subclass of its aiokafka transport that hands the agent one event a poll.
+"""Faust's polls: a small subclass of its aiokafka transport that gives the agent one event for each poll.
 
-Stock Faust spends 150 to 200 us of its own on each record; here a message's value is a whole Poll, all records of one fetch
-by partition. Only `poll.complete()` moves anything (topics are declared acks=False), and one poll is in flight at a time, so
-the next fetch collects what came meanwhile. Positions come from the state, not from Kafka's committed offsets, which are
-published for lag monitoring only. Pinned to faust-streaming 0.15.3; tests/unit/test_transport.py holds the internals used.
+Stock Faust spends 150 to 200 us of its own on each record; here a message's value is a whole Poll, all records of one fetch by
+partition. Only `poll.complete()` moves anything (topics are declared acks=False), and one poll is in progress at a time, so the
+next fetch collects later records. Positions come from the state, not from Kafka's committed offsets, which are published for lag
+monitoring only. Pinned to faust-streaming 0.15.3; tests/unit/test_transport.py checks the internals used.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Positions = Callable[[Iterable[tuple[str, int]]], Awaitable[Mapping[tuple[str, i
 
 
 class Poll:
-    """All records of one fetch by (topic, partition). `epoch` is the assignment it was fetched under. `rewound`: partitions that
-    the consumer began to read from an earlier offset by itself, with the offset that was next and the one that came."""
+    """All records of one fetch by (topic, partition). `epoch` is its assignment. `rewound`: partitions that the consumer
+    restarted from an earlier offset by itself, with the expected offset and the actual one."""
 
     __slots__ = ("_consumer", "_done", "batch", "epoch", "rewound")
 
@@ -37,18 +37,18 @@ class Poll:
 
     @property
     def stale(self) -> bool:
-        """Whether the partitions were assigned anew since: its records will be read again."""
+        """Whether the partitions were assigned again since: its records will be read again."""
         return self.epoch != self._consumer.epoch
 
     def complete(self) -> None:
-        """The poll's records are dealt with for good; the next may come."""
+        """The poll's records are finished; the next may come."""
         if not self.stale:
             self._consumer.completed.update({TP(*at): records[-1].offset + 1 for at, records in self.batch.items()})
         self._done.set()
 
 
 class PollConsumer(driver.Consumer):
-    """A Faust consumer that yields polls. `positions` is asked at every assignment where to read from."""
+    """A Faust consumer that yields polls. `positions` gives the start at every assignment."""
 
     positions: ClassVar[Positions]
 
@@ -104,7 +104,7 @@ class PollConsumer(driver.Consumer):
         )
 
     def _went_on(self, batch: Mapping[tuple[str, int], list[Record]]) -> dict[tuple[str, int], tuple[int, int]]:
-        """Where aiokafka went back: it does so when the broker's log ends before the offset that comes next, and tells nobody."""
+        """Where aiokafka went back silently, because the broker's log ends before the next offset."""
         rewound = {}
         for at, records in batch.items():
             tp, first = TP(*at), records[0].offset
@@ -123,18 +123,18 @@ class PollConsumer(driver.Consumer):
             await asyncio.sleep(0)
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Publishes completed positions, so that lag can be watched with Kafka's own tools. Nothing reads them back."""
+        """Publishes completed positions, so that Kafka's own tools can show the lag. Nothing reads them back."""
         if not self.completed:
             return False
         done, self.completed = self.completed, {}
         return await self._commit(done)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Asks the state where to go on; called by Faust after every assignment.
+        """Reads the positions from the state; Faust calls it after every assignment.
 
-        Two assignments can follow each other so fast that the first resumes the flow in the middle of the second. A poll that
-        comes then is dropped by Faust (its generation is over), and nobody completes it: the seek that is the last ends it.
-        What is fetched before that seek is asked for again.
+        Two assignments can follow each other so fast that the first resumes the flow in the middle of the second. Faust drops a
+        poll of that moment (its generation is over), and nobody completes it: the last seek ends it. Records fetched before that
+        seek are fetched again.
         """
         self.epoch += 1
         mine, self._sought = self.epoch, False
@@ -160,11 +160,11 @@ PARTIAL_WAIT_MS = 10
 
 
 class Appetite:
-    """When aiokafka's fetcher may ask the broker.
+    """Decides when aiokafka's fetcher may ask the broker.
 
-    By itself it asks as soon as a poll is taken, and the broker answers with the first record that comes. The next poll was that
-    record alone; what came during the work on a poll waited for the one after the next. So a fetch goes out when a poll is
-    wanted, and brings all that came meanwhile. Where polls are ample, it goes out at once: records are there, and time counts.
+    By itself it asks as soon as a poll is taken, and the broker answers with the first record, which alone became the next poll;
+    later records waited for the one after. So a fetch goes out when a poll is wanted, and brings everything that arrived
+    meanwhile. For ample polls it goes out at once: records are waiting, and time counts.
     """
 
     def __init__(self, fetcher: Any) -> None:
@@ -174,13 +174,13 @@ class Appetite:
         fetcher._get_actions_per_node = self.actions
 
     def actions(self, assignment: Any) -> tuple[list[Any], Any, Any, Any, Any]:
-        """What the fetcher is to do: what it would by itself, without the fetches while nobody wants any."""
+        """The fetcher's actions without fetches that nobody wants."""
         self.fetcher._fetch_max_wait_ms = min(PARTIAL_WAIT_MS, self._wait_ms) if self.fetcher._records else self._wait_ms
         fetches, *others = self._actions(assignment)
         return (fetches if self.hungry else [], *others)
 
     async def sated(self, fetching: Awaitable[Mapping[Any, Any]]) -> Mapping[Any, Any]:
-        """Wakes the fetcher for a poll, and tells it how much was there."""
+        """Wakes the fetcher for a poll, and passes the size of the last one."""
         if not self.hungry:
             self.hungry = True
             self.fetcher._notify(self.fetcher._wait_consume_future)
@@ -195,8 +195,8 @@ class Appetite:
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
-    """Faust hard-codes a fetch wait of 1.5 s and that it reads records of transactions that are open or aborted: where others
-    write with their own clients, those are none."""
+    """Faust hard-codes a fetch wait of 1.5 s and reads records of open or aborted transactions; other clients' aborted records do
+    not count."""
 
     fetch_wait_ms: ClassVar[int] = 100
     isolation: ClassVar[str] = "read_uncommitted"

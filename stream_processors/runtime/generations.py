@@ -1,8 +1,8 @@
-"""Positions and offsets: a partition that lost its tail gives offsets twice, but no position.
+"""Positions and offsets: a partition that lost its end uses offsets twice, but no position.
 
-Marks, origins and receipts are positions. Only the two logs (stream_processors/runtime/log.py, gateway/adapters/kafka.py)
-and the consumers of the broker know offsets. Without a loss both are the same. Invariant: a later record has a
-higher position, and no position is ever given to two records.
+Watermarks, origins and receipts are positions. Only the two logs (stream_processors/runtime/log.py, gateway/adapters/kafka.py)
+and the consumers of the broker know offsets. Without a loss both are the same. Invariant: a later record has a higher position,
+and no position is ever given to two records.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ CLOCKS_MS = 600_000
 
 
 class Generation(NamedTuple):
-    """`first_offset`: its first offset. `last_ms`: LogAppendTime of the newest record that surely stood before it (None: of
-    none); `opened_ms`: when it was opened."""
+    """`first_offset`: its first offset. `last_ms`: LogAppendTime of the newest record that certainly precedes it (None: unknown);
+    `opened_ms`: when it was opened."""
 
     number: int
     begins_at: int
@@ -54,7 +54,7 @@ class Generations:
             self.add(entry, opened_ms)
 
     def add(self, entry: LogGeneration, opened_ms: int) -> bool:
-        """Takes a record of the topic, in the log's order; `opened_ms` is its LogAppendTime. False: it does not count."""
+        """Adds a record of the topic in the log's order; `opened_ms` is its LogAppendTime. False: it does not count."""
         at = entry.topic, entry.partition
         if entry.generation != self._newest.get(at, 0) + 1:
             return False
@@ -71,7 +71,7 @@ class Generations:
         return max((at_ms for at_ms, _ in self._opened), default=0)
 
     def topics_since(self, at_ms: int) -> set[str]:
-        """The topics of which some were opened after a time."""
+        """The topics with generations opened after a time."""
         return {topic for opened_ms, topic in self._opened if opened_ms > at_ms}
 
     def all_of(self, topic: str, partition: int | None = None) -> list[Generation]:
@@ -91,7 +91,7 @@ class Generations:
         return self._newest.get((topic, partition), 0)
 
     def position(self, topic: str, partition: int, offset: int) -> int:
-        """The position of what stands at an offset of the broker, or will."""
+        """The position of the current or future record at an offset of the broker."""
         own = self._by.get((topic, partition))
         if own is None:
             return offset
@@ -99,7 +99,7 @@ class Generations:
         return offset + own[at].shift
 
     def offset(self, topic: str, partition: int, position: int) -> int:
-        """The broker's offset of a position. For one that was lost: where the next generation begins."""
+        """The broker's offset of a position. For a lost one: the start of the next generation."""
         own = self._by.get((topic, partition))
         if own is None:
             return position
@@ -113,7 +113,7 @@ class Generations:
         return 0 if own is None else own[_index(own, position)].number
 
     def is_lost(self, topic: str, partition: int, position: int) -> bool:
-        """Whether the position was given to a record that the log has lost since."""
+        """Whether the log lost the record of the position."""
         own = self._by.get((topic, partition))
         if own is None:
             return False
@@ -121,20 +121,20 @@ class Generations:
         return at + 1 < len(own) and position - own[at].shift >= own[at + 1].begins_at
 
     def next_position(self, topic: str, partition: int, position: int) -> int:
-        """The position itself, or the first of the next generation when it is lost: where a reader goes on."""
+        """The position itself, or the first of the next generation if it is lost: the reader continues there."""
         if (topic, partition) not in self._by:
             return position
         return self.position(topic, partition, self.offset(topic, partition, position))
 
     def count(self, topic: str, partition: int, start: int, end: int) -> int:
-        """How many records can stand between two positions."""
+        """The maximum number of records between two positions."""
         if (topic, partition) not in self._by:
             return max(0, end - start)
         return max(0, self.offset(topic, partition, end) - self.offset(topic, partition, start))
 
 
 class Window(NamedTuple):
-    """Records that were appended to a topic in this time may be lost."""
+    """Records appended to a topic in this time may be lost."""
 
     since_ms: int
     until_ms: int
@@ -144,7 +144,7 @@ class Window(NamedTuple):
 
 
 def windows(generations: Generations, topics: Iterable[str], partition: int | None = None) -> list[Window]:
-    """When what was appended to these topics may be lost: from the newest record that is left on, by clocks that may differ."""
+    """The times in which records of these topics may be lost: after the newest remaining one, with tolerance for clocks."""
     opened = [entry for topic in topics for entry in generations.all_of(topic, partition)]
     return [Window(0 if entry.last_ms is None else entry.last_ms - CLOCKS_MS, entry.opened_ms) for entry in opened]
 
@@ -154,5 +154,5 @@ def _index(own: tuple[Generation, ...], position: int) -> int:
 
 
 def shift_above(known_end: int) -> int:
-    """The shift of a new generation: so much that its first position is above all that is known."""
+    """The shift of a new generation, whose first position is above all known ones."""
     return -(-max(known_end, 1) // SPACING) * SPACING

@@ -1,7 +1,7 @@
-"""The Kafka side of both logs, the stages' and the gateway's: its clients, what reads, how records are sent and looked for.
+"""The Kafka side of both logs, the stages' and the gateway's: clients, reads, sending and searching records.
 
-The broker's offsets are known here and in the two logs only; all others have positions (generations.py). Invariant: a record is
-acknowledged by all copies (acks=all, idempotent), and none counts where one stood that was acknowledged to this process.
+Only this module and the two logs know the broker's offsets; all others have positions (generations.py). Invariant: a record is
+acknowledged by all copies (acks=all, idempotent), and none takes the position of a record that was acknowledged to this process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stream_processors.runtime.settings import Settings
 
 
 def make_producer(common: Mapping[str, Any], *, timeout_ms: int, **options: Any) -> AIOKafkaProducer:
-    """`common` is what any client needs to reach the cluster; `options` are aiokafka's."""
+    """`common` are the options that every client needs to reach the cluster; `options` are aiokafka's."""
     return AIOKafkaProducer(
         **common,
         acks="all",
@@ -37,8 +37,8 @@ def make_producer(common: Mapping[str, Any], *, timeout_ms: int, **options: Any)
 
 
 def make_consumer(common: Mapping[str, Any], *, wait_ms: int, most_bytes: int) -> AIOKafkaConsumer:
-    """Without a group: it reads what it is given, from where it is told. A fetch waits so long for the first record, and brings
-    at most so much of a partition."""
+    """Without a group: it reads given partitions from given offsets. Limits the wait of a fetch for the first record, and its
+    size for each partition."""
     return AIOKafkaConsumer(
         **common,
         enable_auto_commit=False,
@@ -49,7 +49,7 @@ def make_consumer(common: Mapping[str, Any], *, wait_ms: int, most_bytes: int) -
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether Kafka may well answer the same question a moment later: it is not reachable, or about to choose a leader."""
+    """Whether Kafka may answer a moment later: it is unreachable, or about to elect a leader."""
     if isinstance(error, KafkaError):
         return bool(error.retriable) or isinstance(error, (KafkaTimeoutError, KafkaUnavailableError))
     return isinstance(error, (OSError, TimeoutError))
@@ -57,7 +57,7 @@ def is_transient(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def looking(what: str) -> Iterator[None]:
-    """CannotLook for an error that will pass; any other is itself."""
+    """CannotLook for a temporary error; any other is unchanged."""
     try:
         yield
     except (KafkaError, OSError, TimeoutError) as error:
@@ -67,19 +67,19 @@ def looking(what: str) -> Iterator[None]:
 
 
 def describe_error(error: BaseException) -> str:
-    """Its kind and what it says; aiokafka's say their kind themselves."""
+    """Its type and text; aiokafka's texts contain their type."""
     name, text = type(error).__name__, str(error)
     return text if name in text else f"{name}: {text}"
 
 
 class Landings:
-    """Behind which offsets the next records must land: those of the newest that were acknowledged to this process."""
+    """The offsets after which the next records must land: those of the newest records acknowledged to this process."""
 
     def __init__(self) -> None:
         self._newest: dict[tuple[str, int], int] = {}
 
     def newest(self, topic: Topic, partitions: Iterable[int]) -> dict[int, int]:
-        """As it is now, before an append; -1 where nothing was acknowledged yet."""
+        """The current value before an append; -1 if nothing was acknowledged yet."""
         return {p: self._newest.get((topic.name, p), -1) for p in partitions}
 
     def check(self, topic: Topic, partition: int, offset: int, count: int, before: Mapping[int, int]) -> None:
@@ -88,13 +88,13 @@ class Landings:
         at = topic.name, partition
         if offset <= (newest := min(before[partition], self._newest.get(at, -1))):
             raise DamagedLog(
-                f"{topic.name}/{partition}: a record landed at {offset}, although {newest} was acknowledged before: the broker "
-                f"lost records that it had acknowledged; {CURE}"
+                f"{topic.name}/{partition}: a record landed at {offset} after {newest} was acknowledged: the broker lost "
+                f"acknowledged records; {CURE}"
             )
         self._newest[at] = max(self._newest.get(at, -1), offset + count - 1)
 
     def forget(self) -> None:
-        """What was acknowledged before a new generation of the log."""
+        """Forgets acknowledgements from before a new generation of the log."""
         self._newest.clear()
 
 
@@ -103,7 +103,7 @@ class OversizedRecord(ValueError):
 
 
 def fill_batches(producer: Any, entries: Sequence[tuple[bytes | None, bytes]]) -> Iterator[tuple[Any, int]]:
-    """The entries in their order as batches of the producer, each with how many it holds: far faster than a send a record."""
+    """The entries in order as batches of the producer, each with its count: far faster than one send for each record."""
     at = 0
     while at < len(entries):
         batch, count = producer.create_batch(), 0
@@ -119,7 +119,7 @@ def fill_batches(producer: Any, entries: Sequence[tuple[bytes | None, bytes]]) -
 
 
 class KafkaReader:
-    """What only reads: a consumer without a group, one range at a time."""
+    """The read side: a consumer without a group, one range at a time."""
 
     def __init__(self, common: Mapping[str, Any]) -> None:
         self._common: dict[str, Any] = dict(common)
@@ -200,7 +200,7 @@ class KafkaReader:
                         yield tp, records
 
     async def read_generations(self) -> bool:
-        """A log without the topic never had a newer one. Whether it is there is looked at until it is."""
+        """A log without the topic never had a newer generation. Checks for the topic until it exists."""
         assert self._reader is not None
         tp = TopicPartition(GENERATIONS.name, 0)
         with looking("the generations of the log"):
@@ -243,7 +243,7 @@ class KafkaLog(KafkaReader):
 
     @property
     def client_options(self) -> dict[str, Any]:
-        """What any client needs to reach this log."""
+        """The options that every client needs to reach this log."""
         return dict(self._common)
 
     async def open(self) -> None:
@@ -263,7 +263,7 @@ class KafkaLog(KafkaReader):
         return in_order(topic, entries, await self._append(topic, by_key(topic, entries), is_sole=False))
 
     async def _append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]], *, is_sole: bool) -> dict[int, list[int]]:
-        """By partition, where each record landed. `is_sole`: nobody else writes there, so batches must stand side by side."""
+        """The position of each record by partition. `is_sole`: nobody else writes there, so batches must be adjacent."""
         before = self._landings.newest(topic, entries)
         sent = [(p, await self._send(topic, p, own)) for p, own in entries.items() if own]
         positions: dict[int, list[int]] = {}
@@ -282,7 +282,7 @@ class KafkaLog(KafkaReader):
         return positions
 
     async def _send(self, topic: Topic, partition: int, entries: Sequence[Entry]) -> list[tuple[Any, int]]:
-        """What the broker will acknowledge, and how many records each is for."""
+        """The pending acknowledgements, with the number of records of each."""
         assert self._producer is not None
         send = self._producer.send_batch
         return [

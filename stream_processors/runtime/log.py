@@ -1,8 +1,8 @@
-"""The port to the log: append and know where it landed, read a range, know which log this is. Its Kafka side is kafka.py.
+"""The port to the log: append and return the position, read a range, identify the log. Its Kafka side is kafka.py.
 
-All places are positions (generations.py).
-Invariant: `append` returns only after the broker acknowledged (acks=all, idempotent), with the position of the first record;
-records of one call stand side by side, or it raises. None lands where one stood that was acknowledged to this process.
+All places are positions (generations.py). Invariant: `append` returns only after the broker acknowledged (acks=all, idempotent),
+with the position of the first record; records of one call are adjacent, or it raises. None takes the position of a record that
+was acknowledged to this process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stream_processors.runtime.generations import Generations
 
 
 class Record(NamedTuple):
-    """A record as it stands in the log; `offset` is its position, `timestamp_ms` is LogAppendTime."""
+    """A record in the log; `offset` is its position, `timestamp_ms` its LogAppendTime."""
 
     partition: int
     offset: int
@@ -42,15 +42,15 @@ Place = tuple[int, int]
 
 
 class LostLog(RuntimeError):
-    """An append did not land where it had to: another owner of the partition lives, or the log was changed."""
+    """An append landed at another position: another owner of the partition is alive, or the log was changed."""
 
 
 class CannotLook(RuntimeError):
-    """The broker did not answer a look-up, or not in time: nothing is known, and nothing was done. It may be asked again."""
+    """The broker did not answer a look-up in time: nothing is known, and nothing was done. Retry is possible."""
 
 
 class DamagedLog(LostLog):
-    """The broker lost records that it had acknowledged. Nothing is decided before somebody has looked at it."""
+    """The broker lost acknowledged records. Nothing is decided before somebody has checked it."""
 
 
 CURE = "run `liandong recover` to list the lost records and to open a new generation of the log"
@@ -76,7 +76,7 @@ def in_order(topic: Topic, entries: Sequence[tuple[bytes, bytes]], positions: Ma
 
 
 class RecordReader(Protocol):
-    """What reads ranges needs of the log."""
+    """The part of the log that reads ranges."""
 
     @property
     def generations(self) -> Generations: ...
@@ -89,28 +89,28 @@ class RecordReader(Protocol):
         """The records from `start` up to, not including, `end`, in chunks."""
 
     def read_ranges(self, topic: Topic, ranges: Mapping[int, tuple[int, int]]) -> AsyncIterator[list[Record]]:
-        """The same of several partitions, in chunks of one partition."""
+        """The same for several partitions, in chunks of one partition."""
 
 
 class Log(RecordReader, Protocol):
     async def append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]]) -> dict[int, int]:
-        """Appends by partition; the position at which each partition's first entry landed."""
+        """Appends by partition; returns the position of each partition's first entry."""
 
     async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
-        """Appends each entry to the partition of its key, in order a partition; where each landed. Others may write there too."""
+        """Appends each entry to its key's partition, in order, and returns the positions. Others may write there, too."""
 
     @property
     def stamped_ms(self) -> int | None:
-        """LogAppendTime of the newest append: the broker's clock a moment ago. None before the first."""
+        """LogAppendTime of the newest append: the broker's recent time. None before the first."""
 
     async def since(self, topic: Topic, at_ms: int) -> dict[int, int]:
-        """The first position of each partition whose LogAppendTime is not before a time; its end where there is none."""
+        """The first position of each partition with a LogAppendTime at or after a time; its end if there is none."""
 
     async def read_generations(self) -> bool:
-        """Reads what was opened since the last call; whether there was something."""
+        """Reads new generations since the last call; returns whether there were any."""
 
     async def count_elections(self, topics: Sequence[Topic]) -> int:
-        """How often the partitions of these topics got a leader: while it is the same, no broker can have lost anything."""
+        """The number of leader elections of these topics' partitions: while it is unchanged, no broker can have lost anything."""
 
     async def identity(self, topics: Sequence[Topic]) -> str:
         """Cluster, topic ids and partition counts: two logs with one identity are the same log."""

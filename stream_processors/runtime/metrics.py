@@ -1,8 +1,8 @@
-"""Every metric of the system, declared once: the workers', the gateway's, and those read from the views.
+"""Every metric of the system, declared once: those of the workers, of the gateway, and those read from the views.
 
-Names follow Prometheus' conventions: base units, `_total` for counters (the client adds it), a help text. Invariant: labels
-take values from closed sets (stages, steps, outcomes, problem slugs, route names) or from sets that are cut off at a limit
-(institutions, queues: gateway/ops/exporter.py); never a reference, a path or a subject. tests/unit/test_metrics.py holds it.
+Names follow Prometheus' conventions: base units, `_total` for counters (the client adds it), a help text. Invariant: labels take
+values from closed sets (stages, steps, outcomes, problem slugs, route names) or from sets with a limit (institutions, queues:
+gateway/ops/exporter.py); never a reference, a path or a subject. tests/unit/test_metrics.py checks it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _Process:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # process_*: CPU, memory, descriptors; nothing where there is no /proc
         # The version of this build.
-        Info("liandong_build", "Version of the software.", registry=self.registry).info({"version": _version()})
+        Info("liandong_build", "Version of the software", registry=self.registry).info({"version": _version()})
         # Start of the process. A change is a restart, planned or not.
         self.started = Gauge("liandong_start_time_seconds", "Start of the process since the epoch", registry=self.registry)
         self.started.set(time.time())
@@ -87,21 +87,21 @@ class Stages(_Process):
         super().__init__()
         r = self.registry
         # Records read from the log, redeliveries included.
-        self.polled = Counter("liandong_records_polled", "Records read by a stage.", ["stage"], registry=r)
+        self.polled = Counter("liandong_records_polled", "Records read by a stage", ["stage"], registry=r)
         # Facts by outcome: accepted, refused; assessed, repeat, resend, conflict, refused; applied, refused, echo;
         # for deliver the kinds of notices, and `follow` for requests to other cases; for webhook received, parked.
-        self.facts = Counter("liandong_facts", "Facts written by a stage.", ["stage", "outcome"], registry=r)
+        self.facts = Counter("liandong_facts", "Facts written by a stage", ["stage", "outcome"], registry=r)
         # Assessed signals about a subject that another institution reported within the policy's window.
         self.corroborations = Counter("liandong_corroborations", "Signals with a subject of another institution", registry=r)
         # Score of every assessed signal. The buckets go in tens, like the case thresholds of policies.
         self.score = PolledHistogram("liandong_signal_score", "Score of assessed signals", buckets=range(10, 101, 10), registry=r)
         # Unreadable records, including those that are written again after a kill.
-        self.dead = Counter("liandong_dead_letters", "Dead letters written by a stage.", ["stage"], registry=r)
+        self.dead = Counter("liandong_dead_letters", "Dead letters written by a stage", ["stage"], registry=r)
         # Facts projected at the restore barrier. A jump means that Redis lost state.
         self.restored = Counter("liandong_facts_restored", "Facts projected at the restore barrier", ["stage"], registry=r)
         # Every start and every assignment passes the barrier, and the partitions stand still meanwhile.
         self.restore_s = Histogram(
-            "liandong_restore_seconds", "Time to pass the restore barrier.", ["stage"], buckets=_DELAY_S, registry=r
+            "liandong_restore_seconds", "Time to pass the restore barrier", ["stage"], buckets=_DELAY_S, registry=r
         )
         # Start of a wait, by cause: Kafka, Redis, or another worker at the same restore barrier. 0 while the worker works.
         self.waiting = Gauge("liandong_waiting_since_seconds", "Start of a worker's wait, or 0", ["stage", "reason"], registry=r)
@@ -148,7 +148,7 @@ class Stages(_Process):
         # Age of the oldest of them by the broker's time; 0 when there is none.
         self.oldest_due_s = Gauge("liandong_oldest_due_seconds", "Age of the oldest due moment", registry=r)
         # Requests appended for due moments, repeated ones included.
-        self.due_requests = Counter("liandong_due_requests", "Requests for due moments.", registry=r)
+        self.due_requests = Counter("liandong_due_requests", "Requests for due moments", registry=r)
         # One search for due moments, with the requests for them.
         self.tick_s = Histogram("liandong_tick_seconds", "Time of one tick of the timekeeper", buckets=_STEP_S, registry=r)
 
@@ -198,11 +198,11 @@ class Gateway(_Process):
         super().__init__()
         r = self.registry
         # Signals appended to the log and acknowledged, single and batch lines alike.
-        self.accepted = Counter("liandong_gateway_accepted", "Signals acknowledged by the broker.", registry=r)
+        self.accepted = Counter("liandong_gateway_accepted", "Signals acknowledged by the broker", registry=r)
         # Refused requests and batch lines by problem slug (gateway/problems.py). `internal` is a fault of the gateway.
         self.refused = Counter("liandong_gateway_refused", "Refused requests and batch lines", ["reason"], registry=r)
         # Signals answered with the receipt of an earlier request. These duplicates never reach the log.
-        self.replayed = Counter("liandong_gateway_replayed", "Signals answered from an idempotency record.", registry=r)
+        self.replayed = Counter("liandong_gateway_replayed", "Signals answered from an idempotency record", registry=r)
         # Responses and batch lines with the status 503 by problem slug.
         self.unavailable = Counter(
             "liandong_gateway_unavailable", "Requests and batch lines answered with 503", ["reason"], registry=r
@@ -212,9 +212,9 @@ class Gateway(_Process):
         # Searches by indicator: found, nothing. The audit log records the searching officer and the searched token.
         self.searches = Counter("liandong_gateway_searches", "Searches by indicator", ["outcome"], registry=r)
         # Open live connections of officers.
-        self.live_clients = Gauge("liandong_gateway_live_clients", "Open live connections.", registry=r)
+        self.live_clients = Gauge("liandong_gateway_live_clients", "Open live connections", registry=r)
         # Events sent on live connections by kind: cases, counts, reset. Many resets mean that clients cannot resume.
-        self.live_events = Counter("liandong_gateway_live_events", "Events sent on live connections.", ["kind"], registry=r)
+        self.live_events = Counter("liandong_gateway_live_events", "Events sent on live connections", ["kind"], registry=r)
         # Closed live connections by reason: gone (by the client), slow, expired, draining.
         self.live_closed = Counter("liandong_gateway_live_closed", "Closed live connections", ["reason"], registry=r)
         # From the LogAppendTime of a change of a case until live connections receive it, by the gateway's clock.
@@ -232,18 +232,18 @@ class Gateway(_Process):
             "liandong_gateway_inbox_delay_seconds", "From the cause to live connections", buckets=_DELAY_S, registry=r
         )
         # Public tips by outcome: taken, again (the same tip), refused (not valid), limited (too many).
-        self.tips = Counter("liandong_gateway_tips", "Public tips.", ["outcome"], registry=r)
+        self.tips = Counter("liandong_gateway_tips", "Public tips", ["outcome"], registry=r)
         # Partitions of the gateway's topics that cannot acknowledge writes: no leader, or fewer in-sync replicas than required.
         self.unwritable = Gauge("liandong_gateway_unwritable_partitions", "Partitions that accept no writes", registry=r)
         # Producers replaced after a failed append.
         self.producers_discarded = Counter(
-            "liandong_gateway_producers_discarded", "Kafka producers replaced after a failure.", registry=r
+            "liandong_gateway_producers_discarded", "Kafka producers replaced after a failure", registry=r
         )
         # Records that a stage has not projected, by its lowest watermarks; absent while unknown.
         self.lag = Gauge("liandong_stage_lag_records", "Records that a stage has not projected yet", ["stage"], registry=r)
         # From the first byte of a request to the last byte of its response, by route name. `post_signal` is gateway accept.
         self.request_s = Histogram(
-            "liandong_gateway_request_seconds", "Duration of a request.", ["route"], buckets=_REQUEST_S, registry=r
+            "liandong_gateway_request_seconds", "Duration of a request", ["route"], buckets=_REQUEST_S, registry=r
         )
         # Parts of accepting a signal or a chunk of a batch: lock the references, await the broker, remember the receipts.
         self.accept_s = Histogram(
@@ -294,9 +294,9 @@ VIEWS_UP = Family("liandong_views_up", "Whether the views can be read")
 # Facts by outcome, exact: a projection of the log, equal after a rebuild. Institutions above the limit are `other`.
 SIGNALS = Family("liandong_signals", "Assessed signals by institution", ("institution", "outcome"), True)
 # Outcomes of joins and of officers' actions, exact.
-ACTIONS = Family("liandong_actions", "Changes of cases by kind of action.", ("kind", "outcome"), True)
+ACTIONS = Family("liandong_actions", "Changes of cases by kind of action", ("kind", "outcome"), True)
 # Cases by status. A claim with an expired lease counts as claimed until the next record about the case.
-QUEUE_CASES = Family("liandong_queue_cases", "Cases in a queue.", ("queue", "severity", "status"))
+QUEUE_CASES = Family("liandong_queue_cases", "Cases in a queue", ("queue", "severity", "status"))
 # Time since when the oldest case has had its status. Open cases have not been acknowledged since then.
 QUEUE_OLDEST = Family(
     "liandong_queue_oldest_timestamp_seconds", "Oldest case with this status, by start", ("queue", "severity", "status")

@@ -1,6 +1,6 @@
-"""A policy file that operators edit while workers run: looked at once a second, taken when it changed and is valid.
+"""A policy file that operators edit while workers run: checked once a second, and used when it changed and is valid.
 
-Invariant: a file that is not valid never takes effect; the policy in force goes on, and the fault is told once a change of it.
+Invariant: an invalid file never takes effect; the policy in force stays, and each change's fault is logged once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class PolicyFile:
     """`now` is the policy in force."""
 
     def __init__(self, path: Path) -> None:
-        """PolicyError when there is no valid policy to begin with."""
+        """PolicyError if there is no valid policy at the start."""
         self._path = path
         self._stat = self._look()
         text = self._read()
@@ -24,8 +24,8 @@ class PolicyFile:
         self.now: Policy = parse_policy(text, path)
 
     def changed(self) -> Policy | None:
-        """The policy when it is another one since the last look; None while it is the same. PolicyError, once a change, when
-        the file is not valid: the next valid one is taken again, also when it is the one in force."""
+        """The policy if it changed since the last check; None if not. PolicyError, once for each change, if the file is invalid:
+        the next valid one is used again, even if it equals the one in force."""
         stat = self._look()
         if stat == self._stat:
             return None

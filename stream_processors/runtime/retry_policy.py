@@ -1,7 +1,7 @@
-"""Which failures pass by themselves, and how long a worker waits for that: at its start, at an assignment, while it is idle.
+"""Decides which failures are temporary, and how long a worker waits for them: at its start, at an assignment, while idle.
 
-Invariant: only "could not look" is waited for, a bounded number of times and for a bounded time. What a look says that must not
-be (another log, another state, a topic below the table) ends the process at once, like anything else that is not expected.
+Invariant: only a failed look-up is waited for, a bounded number of times and for a bounded time. A forbidden result (another log,
+another state, a topic below the table) ends the process at once, like any other unexpected error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ logger = logging.getLogger("liandong")
 
 
 def find_cause(error: BaseException) -> str | None:
-    """What is waited for when a start or a look fails so; None for all that must end the process."""
+    """The cause to wait for after a failed start or look-up; None for errors that must end the process."""
     if isinstance(error, CannotLook) or (isinstance(error, KafkaError) and is_transient(error)):
         return KAFKA
     if isinstance(error, (AuthenticationError, AuthorizationError)):
@@ -51,7 +51,7 @@ async def keep_trying(
     causes: tuple[str, ...] = (KAFKA, REDIS),
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Result:
-    """The work's result. It is tried again after each pause while it fails for one of the causes; its last error is raised."""
+    """Returns the work's result. Retries after each pause while it fails for one of the causes; raises its last error."""
     for pause_s in (*pauses_s, None):
         try:
             result = await work()
@@ -70,7 +70,7 @@ async def keep_trying(
 
 
 async def look_if_possible(check: Callable[[], Awaitable[None]], waiting: Waiting, bound_s: float = IDLE_BOUND_S) -> None:
-    """One look of an idle worker. One that Kafka does not answer is told and left out; after the bound it is an error."""
+    """One check of an idle worker. If Kafka does not answer, it is logged and skipped; after the limit it is an error."""
     try:
         await check()
     except CannotLook as error:

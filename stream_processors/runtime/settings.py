@@ -1,7 +1,7 @@
-"""Every setting of the workers, once. The gateway adds its own (`gateway/settings.py`).
+"""Every setting of the workers. The gateway adds its own (`gateway/settings.py`).
 
-Environment: `LIANDONG_<NAME>`, but `KAFKA_BOOTSTRAP` and `REDIS_URL` as everybody spells them.
-`raw_institutions` are those that write with their own Kafka client (`LIANDONG_RAW_INSTITUTIONS=bank-001,telecom-001`).
+Environment: `LIANDONG_<NAME>`, but `KAFKA_BOOTSTRAP` and `REDIS_URL` without the prefix. `raw_institutions` write with their own
+Kafka client (`LIANDONG_RAW_INSTITUTIONS=bank-001,telecom-001`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHIPPED_POLICY = Path(__file__).parents[1] / "policies" / "haidong.yaml"
 
 
 class PolicyError(ValueError):
-    """The policy file cannot be used; the message names the file and every place that is wrong."""
+    """The policy file cannot be used; the message names the file and every fault."""
 
 
 class Settings(BaseSettings):
@@ -78,7 +78,7 @@ class Settings(BaseSettings):
 
     @property
     def signing_path(self) -> Path:
-        """The key that locks a year's result (`oversee` alone reads it); beside it, `.pub`, what verifies it."""
+        """The key that locks a year's result (only `oversee` reads it); beside it, `.pub`, the keys that verify it."""
         return self.signing_file or self.home / self.profile / "signing.json"
 
     def keyring(self) -> Keyring:
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
         return load_policy(self.policy_file)
 
     def kafka_auth(self) -> dict[str, Any]:
-        """What every aiokafka client needs to reach a protected cluster."""
+        """The options that every aiokafka client needs to reach a protected cluster."""
         auth: dict[str, Any] = {"security_protocol": self.kafka_security_protocol}
         if "SSL" in self.kafka_security_protocol:
             auth["ssl_context"] = ssl.create_default_context(cafile=self.kafka_ssl_cafile)
@@ -104,7 +104,7 @@ class Settings(BaseSettings):
 
 
 def load_policy(path: Path) -> Policy:
-    """The policy of a YAML file. PolicyError when it cannot be read or is not whole."""
+    """The policy of a YAML file. PolicyError if it is unreadable or incomplete."""
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -113,12 +113,12 @@ def load_policy(path: Path) -> Policy:
 
 
 def parse_policy(text: bytes, path: Path) -> Policy:
-    """The policy that the bytes of the file at `path` are. PolicyError names the file and every place that is wrong."""
+    """The policy in the bytes of the file at `path`. PolicyError names the file and every fault."""
     return parse_file(Policy, text, path, "policy")
 
 
 def parse_file(model: type[Model], text: bytes, path: Path, what: str) -> Model:
-    """A model of a YAML file. PolicyError names the file and every place that is wrong."""
+    """A model of a YAML file. PolicyError names the file and every fault."""
     try:
         return model.model_validate(yaml.safe_load(text.decode("utf-8")))
     except (UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:

@@ -1,7 +1,7 @@
-"""What a topic really is in Kafka, held against the topic table: each fault in one sentence, with the command that mends it.
+"""Compares a topic in Kafka with the topic table: each fault in one sentence, with the command that fixes it.
 
-Pure. Invariant: a topic without a fault keeps what the table promises of it: its copies, how many of them have a record before
-it is acknowledged, how long records stay, and that the broker stamps their time.
+Pure. Invariant: a topic without a fault keeps the table's promises: its copies, how many of them have a record before it is
+acknowledged, the retention of records, and that the broker stamps their time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from schemas.topics import MOST_COPIES, Topic, least_in_sync
 
 
 class Partition(NamedTuple):
-    """A partition as the broker describes it; `leader` is -1 where there is none."""
+    """A partition as the broker describes it; `leader` is -1 if there is none."""
 
     number: int
     leader: int
@@ -25,19 +25,19 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True)
 class TopicState:
-    """A topic as it is. `configs` are the values in force, whoever set them; None where they may not be read."""
+    """The state of a topic. `configs` are the effective values, whoever set them; None if they may not be read."""
 
     partitions: tuple[Partition, ...]
     configs: Mapping[str, str] | None
 
     @property
     def copies(self) -> int:
-        """Of the partition that has the fewest."""
+        """The number of copies of the partition with the fewest."""
         return min((len(partition.replicas) for partition in self.partitions), default=0)
 
 
 class Fault(NamedTuple):
-    """What is not as the table wants it: `name` is the setting, `value` what it is, `target` what it must be."""
+    """A difference from the table: `name` is the setting, `value` the actual value, `target` the required one."""
 
     topic: str
     name: str
@@ -50,17 +50,17 @@ class Fault(NamedTuple):
 
 
 class WrongTopics(RuntimeError):
-    """Topics are not as the table wants them: an acknowledgement would promise what they do not keep."""
+    """Topics differ from the table: an acknowledgement would promise more than they keep."""
 
 
 def refuse(faults: Sequence[Fault]) -> None:
-    """WrongTopics with a sentence for each fault, when there is any."""
+    """WrongTopics with a sentence for each fault, if there is any."""
     if faults:
         raise WrongTopics("; ".join(fault.sentence() for fault in faults))
 
 
 def find_faults(topics: Iterable[Topic], states: Mapping[str, TopicState], brokers: Sequence[int]) -> list[Fault]:
-    """Everything that is not as the table wants it, topic by topic. `brokers` are those that live."""
+    """Every difference from the table, topic by topic. `brokers` are the living ones."""
     faults: list[Fault] = []
     for topic in topics:
         state = states.get(topic.name)
@@ -72,7 +72,7 @@ def find_faults(topics: Iterable[Topic], states: Mapping[str, TopicState], broke
 
 
 def create_command(topic: Topic, copies: int) -> str:
-    """What makes the topic in a cluster that the launcher does not run. `$KAFKA` is as for the access commands."""
+    """The command that creates the topic in a cluster that the launcher does not run. `$KAFKA` is as for the access commands."""
     configs = " ".join(f"--config {name}={value}" for name, value in topic.config(copies).items())
     return (
         f"kafka-topics.sh $KAFKA --create --if-not-exists --topic {topic.name} --partitions {topic.partitions} "
@@ -95,7 +95,7 @@ def _shape_faults(topic: Topic, state: TopicState, brokers: Sequence[int]) -> It
 
 
 def _copies_command(topic: Topic, state: TopicState, brokers: Sequence[int], copies: int) -> str:
-    """Each partition keeps the copies that it has, the first of them included, and gets those of the next brokers."""
+    """Each partition keeps its copies, the first of them included, and gets those of the next brokers."""
     moves = []
     for partition in state.partitions:
         others = [broker for broker in _rotated(sorted(brokers), partition.number) if broker not in partition.replicas]
@@ -121,7 +121,7 @@ def _at_least(value: str, expected: str) -> bool:
 
 
 def _no_shorter(value: str, expected: str) -> bool:
-    """-1 is for ever."""
+    """-1 means for ever."""
     return int(value) == -1 or int(value) >= int(expected)
 
 

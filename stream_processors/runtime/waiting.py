@@ -1,8 +1,8 @@
-"""What a worker waits for, where people and programs see it: a small file beside its profile, and a metric.
+"""Publishes the cause that a worker waits for, to people and programs: a small file beside its profile, and a metric.
 
 `<home>/<profile>/waiting/<worker id>.json` is `{"pid": 4711, "cause": "kafka", "waiting_for": "Kafka at … does not answer",
-"since": "2026-03-01T08:00:00Z", "tries": 3}`. Invariant: the file is there only while its process waits. It names the process,
-so that a file which a killed process left behind is told apart; no failure to write it ever stops a worker.
+"since": "2026-03-01T08:00:00Z", "tries": 3}`. Invariant: the file exists only while its process waits. It names the process, so
+that the file of a killed process can be recognised; a failure to write it never stops a worker.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ KAFKA, REDIS, LOCK = WAITING_CAUSES
 
 
 def waiting_file(home: Path, profile: str, worker: str) -> Path:
-    """Where a worker says what it waits for."""
+    """The file in which a worker publishes the cause of its wait."""
     return home / profile / "waiting" / f"{worker}.json"
 
 
 def read_waiting(file: Path) -> dict[str, Any] | None:
-    """What stands in the file; None while the worker waits for nothing."""
+    """The content of the file; None while the worker waits for nothing."""
     try:
         content = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
@@ -37,7 +37,7 @@ def read_waiting(file: Path) -> dict[str, Any] | None:
 
 
 class Waiting:
-    """Says what one worker waits for. `begin` again replaces what it said, `end` takes it away."""
+    """Publishes the cause that one worker waits for. `begin` replaces it, `end` removes it."""
 
     def __init__(self, settings: Settings, stage: str) -> None:
         self._file = waiting_file(settings.home, settings.profile, settings.worker_id)
@@ -49,7 +49,7 @@ class Waiting:
         return tuple(self._causes)
 
     def since_s(self, cause: str) -> float:
-        """For how long it has waited because of this; 0 when it does not."""
+        """Seconds of the wait for this cause; 0 if there is none."""
         entry = self._causes.get(cause)
         return 0.0 if entry is None else time.monotonic() - float(entry["began"])
 
@@ -61,7 +61,7 @@ class Waiting:
         self._write()
 
     def end(self, *causes: str) -> None:
-        """It goes on. Without a cause: nothing is waited for."""
+        """The wait is over. Without a cause: all waits are."""
         ended = [cause for cause in causes or tuple(self._causes) if self._causes.pop(cause, None)]
         for cause in ended:
             METRICS.waiting.labels(self._stage, cause).set(0)

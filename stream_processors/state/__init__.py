@@ -1,1 +1,1 @@
-"""The Redis side. Kafka is the truth; all that is here is a fold of it and can be thrown away (DESIGN, laws of the state)."""
+"""The Redis side. Kafka is the truth; everything here is a projection of it and can be thrown away (docs/laws.md)."""

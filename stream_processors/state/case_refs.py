@@ -1,11 +1,10 @@
-"""How a case is written as a member of a sorted set, and read again: short, for there are many; and the index from an
-indicator's token to its cases.
+"""Encodes cases as members of sorted sets: short, because there are many; and indexes an indicator's token to its cases.
 
-A member of the index is the case id's own 12 bytes and 4 bytes that stand for the queue that its signals are routed to, so that
-a small set stays in Redis's compact form and an officer's search passes over other queues without reading a case. Its score is
-when the entry ends. Of a case that was ever transferred (`MOVED`) an entry says nothing about the queue: the case itself does.
-Invariant: a member follows from case id and queue alone; entries are only added, and the longest time counts; so it is with what
-was transferred, whatever comes first, the signal or the transfer.
+A member of the index is the case id's own 12 bytes and 4 bytes for the queue that its signals are routed to, so that a small set
+keeps Redis's compact form and an officer's search skips other queues without reading a case. Its score is the expiry of the
+entry. For a case that was ever transferred (`MOVED`) only the case itself names its queue. Invariant: a member follows from case
+id and queue alone. Entries are only added, and the latest expiry counts; so it does not matter which comes first, the signal or
+the transfer.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ MOVED = "moved"
 
 
 class Indexed(NamedTuple):
-    """An entry: `queue` is the mark of the queue (`queue_mark`), not its name."""
+    """An entry: `queue` is the hash of the queue (`queue_mark`), not its name."""
 
     case_id: str
     queue: bytes
 
 
 def brief(case_id: str) -> bytes:
-    """A case as a member of a ranking: its id's own 12 bytes, in the same order; an id of another form stands behind a mark."""
+    """A case as a member of a ranking: its id's own 12 bytes, in the same order; an id of another form follows a marker."""
     form = _CASE_ID.fullmatch(case_id)
     if form is not None:
         return bytes.fromhex(form[1])
@@ -43,12 +42,12 @@ def in_full(member: bytes) -> str:
 
 
 def queue_mark(queue: str) -> bytes:
-    """Four bytes that stand for a queue. Two names may share them: the case itself says where it lies."""
+    """Four bytes for a queue. Two names may share them: the case itself names its queue."""
     return crc32(queue.encode()).to_bytes(_QUEUE_BYTES, "big")
 
 
 def member_of(case_id: str, queue: str) -> bytes:
-    """16 bytes; an id of another form than decision 3 gives stands behind them as it is."""
+    """16 bytes; an id of another form than decision 3 defines follows them unchanged."""
     form = _CASE_ID.fullmatch(case_id)
     if form is None:
         return _OTHER + queue_mark(queue) + case_id.encode()

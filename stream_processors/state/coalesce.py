@@ -1,6 +1,6 @@
-"""What only adds is summed over a run of facts before it goes to Redis: many facts hit the same few counters and cells.
+"""Sums additive effects over a run of facts before they go to Redis: many facts change the same few counters and cells.
 
-Invariant: the effects that come out leave the state that those which went in would have left.
+Invariant: the resulting effects leave the same state as the original ones.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ _Ends = tuple[int, int, int]
 
 
 class Sums:
-    """`take` effects, then `drain` what they come to."""
+    """`take` effects, then `drain` their sums."""
 
     def __init__(self) -> None:
         self._counts: list[dict[tuple[Arg, Arg], int]] = [{} for _ in range(BUCKETS)]
         self._tallies: list[dict[str, tuple[_Ends, dict[str, int]]]] = [{} for _ in range(BUCKETS)]
 
     def take(self, bucket: int, args: Sequence[Arg]) -> bool:
-        """Whether it is summed up here; other effects are applied one by one, in their order."""
+        """Whether it is summed here; other effects are applied one by one, in order."""
         if args[0] == "incr":
             counts, at = self._counts[bucket], (args[1], args[2])
             counts[at] = counts.get(at, 0) + int(args[3])
@@ -39,7 +39,7 @@ class Sums:
         return True
 
     def drain(self, bucket: int) -> list[Arg]:
-        """A cell whose sum does not change is left out; its party is still named, as it would be by each effect alone."""
+        """A cell with an unchanged sum is omitted; its party is still named, as by each effect alone."""
         merged: list[Arg] = []
         for (key, field), n in self._counts[bucket].items():
             merged += count(bucket, str(key), str(field), n).args

@@ -1,8 +1,8 @@
-"""Values packed small for Redis: zstd with dictionaries that know how our own records look, a fifth of their size in
-microseconds (docs/decisions/0012-packed-values.md).
+"""Compresses values for Redis: zstd with dictionaries trained on our own records, a fifth of their size in microseconds
+(docs/decisions/0012-packed-values.md).
 
-Invariant: `unpack(pack(form, value)) == value`, and what was packed with any dictionary that was ever shipped can be read. The
-first byte is the dictionary's number; no JSON begins with one, so a value of before is read as it is.
+Invariant: `unpack(pack(form, value)) == value`, and values of every shipped dictionary stay readable. The first byte is the
+dictionary's number; no JSON begins with one, so an uncompressed value is read as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLAIN_FROM = 32
 
 
 class Form(IntEnum):
-    """What is packed, by the number of its newest dictionary. A retrained one gets a new number; the old file stays."""
+    """A form of value, by the number of its newest dictionary. A retrained one gets a new number; the old file stays."""
 
     CASE = 8
     RECEIPT = 9
@@ -53,12 +53,12 @@ def _unpacker(number: int) -> zstandard.ZstdDecompressor:
 
 
 def pack(form: Form, value: bytes) -> bytes:
-    """A JSON value of ours, smaller."""
+    """Compresses a JSON value of ours."""
     return bytes((form,)) + _packer(form).compress(value)
 
 
 def unpack(value: bytes) -> bytes:
-    """What `pack` was given. ValueError when it cannot be read."""
+    """Restores the input of `pack`. ValueError if it is unreadable."""
     if not value or value[0] >= _PLAIN_FROM:
         return value
     try:

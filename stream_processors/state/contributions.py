@@ -1,4 +1,4 @@
-"""What a version of a signal left standing, packed small: one value a signal that counts (assess, `j:`)."""
+"""The contribution of a signal's version, compressed: one value for each signal that counts (assess, `j:`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stream_processors.state.compression import Form
 
 
 class Placed(NamedTuple):
-    """A contribution and the partition in whose order it was made."""
+    """A contribution and the partition that ordered it."""
 
     partition: int
     contribution: Contribution

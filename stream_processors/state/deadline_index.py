@@ -1,9 +1,9 @@
-"""The timekeeper's index in Redis: how a case's moments are written, where they lie, and how they are read again.
+"""The timekeeper's index in Redis: the encoding of a case's moments, their storage, and their reading.
 
-An entry a case in a drawer (by the end of its id): revision (4 bytes), its first moment (6), how many (1), then each as how much
-later than the first, run and step, and the clock's name. The cases stand in the order of their first moments (lua/dues.lua).
-Invariant: entry and place follow from the case's newest change alone; a bucket belongs to one partition of the cases, so its
-owner alone asks for what is due there.
+An entry for each case in a shared hash (by the end of its id): revision (4 bytes), its first moment (6), the count (1), then each
+as its distance from the first, run and step, and the deadline's name. The cases are in the order of their first moments
+(lua/dues.lua). Invariant: entry and place follow from the case's newest change alone; a bucket belongs to one partition of the
+cases, so only its owner requests its due moments.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _STEPS = tuple(DeadlineStep)
 
 
 def share_of_buckets(buckets: int, partitions: int) -> int:
-    """How many buckets belong to each partition of the cases. ValueError when there is not one for each: its owner alone asks for
-    what is due in a bucket, so no two partitions can have the same."""
+    """The number of buckets for each partition of the cases. ValueError if there is not one for each: only its owner requests the
+    due moments of a bucket, so no two partitions can share one."""
     if partitions > buckets:
         raise ValueError(
             f"{partitions} partitions of {CASE_CHANGES.name} cannot share {buckets} buckets of the timekeeper: at most {buckets} "
@@ -49,7 +49,7 @@ MOST_MS = (1 << 47) - 1
 
 
 class Indexed(NamedTuple):
-    """A case of the index, with its moments; `member` is its place in the order."""
+    """A case of the index with its moments; `member` is its place in the order."""
 
     member: bytes
     case_id: str
@@ -57,8 +57,8 @@ class Indexed(NamedTuple):
 
 
 class Sweep:
-    """A bucket looked through for what is due, a part at a time. `behind` is the place to go on from, `open` how many moments
-    there are; `oldest_ms` when the first was due that the beginning showed, `due` how many cases the last whole look found."""
+    """A bucket scanned for due moments, a part at a time. `behind` is the place to continue from, `open` the number of moments;
+    `oldest_ms` the first due time at the beginning, `due` the number of cases in the last full scan."""
 
     def __init__(self) -> None:
         self.behind, self.open, self.due = b"", 0, 0
@@ -66,7 +66,7 @@ class Sweep:
         self._seen = 0
 
     def went(self, count: int, cases: Sequence[Indexed], most: int) -> None:
-        """A look that asked for `most` cases; 0: only for the first, which leaves the place where it is."""
+        """A scan that asked for `most` cases; 0: only for the first, which leaves the place unchanged."""
         self.open = count
         if not most or not self.behind:
             self.oldest_ms = cases[0].moments[0].at_ms if cases else None
@@ -93,7 +93,7 @@ def partition_of_bucket(bucket: int) -> int:
 
 
 def settled(case_id: str, revision: int, moments: Sequence[Moment]) -> Effect:
-    """The case has these moments, sorted, from this revision on; an older one changes nothing."""
+    """The case has these sorted moments from this revision on; an older one changes nothing."""
     first = moments[0].at_ms if moments else 0
     packed = pack(moments, first)
     return settle(bucket_of_case(case_id), brief(case_id), revision, first, len(moments), packed)
@@ -113,7 +113,7 @@ def pack(moments: Sequence[Moment], first_ms: int) -> bytes:
 
 
 def _number(to: bytearray, value: int) -> None:
-    """Seven bits a byte, the lowest first; the last byte is below 128."""
+    """Seven bits in each byte, the lowest first; the last byte is below 128."""
     while value > 127:
         to.append(value & 127 | 128)
         value >>= 7
@@ -121,12 +121,12 @@ def _number(to: bytearray, value: int) -> None:
 
 
 def indexed(member: bytes, entry: bytes) -> Indexed:
-    """What the order and the drawer say of a case."""
+    """The index entry of a case, from the order and the shared hash."""
     return Indexed(member, in_full(member[_AT_BYTES:]), tuple(_moments(entry)))
 
 
 def _entries(key: bytes, drawer: Mapping[bytes, bytes]) -> dict[str, str]:
-    """What a drawer says, by case."""
+    """The entries of a shared hash by case."""
     head = key.partition(b"}")[0].decode()
     return {
         f"{head}}}c:{in_full(case)}": f"{int.from_bytes(entry[:4], 'big')} {list(map(str, _moments(entry)))}"
@@ -135,7 +135,7 @@ def _entries(key: bytes, drawer: Mapping[bytes, bytes]) -> dict[str, str]:
 
 
 def _order(key: bytes, part: Sequence[tuple[bytes, float]]) -> dict[str, str]:
-    """The places of a part. How the order is cut into parts hangs on what came when, and tells nothing."""
+    """The places of a part. The division of the order into parts depends on arrival and has no meaning."""
     head = key.partition(b"}")[0].decode()
     return {f"{head}}}d:{place.hex()}": "there" for place, _ in part}
 

@@ -1,6 +1,6 @@
-"""Effects: what a fold does to the state, as data. A fold is a pure function from a fact to a list of these.
+"""Effects: the changes of a projection to the state, as data. A projection is a pure function from a fact to a list of these.
 
-Invariant: an effect names keys of one bucket only and holds absolute values, so applying it needs no clock and no look-up.
+Invariant: an effect names keys of one bucket only and contains absolute values, so applying it needs no clock and no look-up.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ Arg = str | int | bytes
 
 
 class Effect(NamedTuple):
-    """`args` is the opcode, the key without its bucket's prefix, its drawer if it has one, and the operands (lua/fold.lua)."""
+    """`args` is the opcode, the key without its bucket's prefix, its shared hash if any, and the operands (lua/fold.lua)."""
 
     bucket: int
     args: tuple[Arg, ...]
 
 
 def _lodged(bucket: int, op: str, key: str, *operands: Arg) -> Effect:
-    """Of a value in a drawer; the key is its concern's letter, a colon and its name."""
+    """A value in a shared hash; the key is its concern's letter, a colon and its name."""
     return Effect(bucket, (op, key, drawer_of(key[2:]), *operands))
 
 
@@ -37,17 +37,17 @@ def claim(bucket: int, key: str, value: str, expires_ms: int) -> Effect:
 
 
 def take(bucket: int, key: str, name: str, expires_ms: int) -> Effect:
-    """The first holder stays; a newer version of the same signal takes over."""
+    """The first holder stays; a newer version of the same signal replaces it."""
     return _named(bucket, "take", key, short(name), max(1, expires_ms))
 
 
 def release(bucket: int, key: str, name: str) -> Effect:
-    """Takes the key away when it is held by this name."""
+    """Removes the key if this name holds it."""
     return _named(bucket, "release", key, short(name))
 
 
 def raise_floor(bucket: int, key: str, floor: int, expires_ms: int) -> Effect:
-    """A number that only ever rises."""
+    """A number that only rises."""
     return _named(bucket, "raise", key, floor, max(1, expires_ms))
 
 
@@ -56,23 +56,23 @@ def drop(bucket: int, key: str) -> Effect:
 
 
 def sighting(content: str, beside: str) -> str:
-    """How a sighting is named: by its content, and what it was seen beside, if that counts (domain/signals/hubs.py)."""
+    """The name of a sighting: its content, and its neighbour, if that counts (domain/signals/hubs.py)."""
     return f"{content}>{beside}" if beside else content
 
 
 def see(bucket: int, token: str, content: str, institution: str, occurred_ms: int, expires_ms: int) -> Effect:
-    """A sighting of an indicator: a member of a set, so adding it twice changes nothing. `content` see `sighting`."""
+    """A sighting of an indicator: a member of a set, so a repeated addition changes nothing. `content` see `sighting`."""
     return _lodged(bucket, "see", f"s:{token}", content, institution, occurred_ms, expires_ms)
 
 
 def unsee(bucket: int, token: str, content: str, institution: str, beside: str) -> Effect:
-    """Takes the sighting away, by either of its names; the institution's latest, and that of what it was seen beside, become
-    those of what they still have there."""
+    """Removes the sighting under either of its names; the latest one of the institution, and of the neighbour, become those of
+    their remaining ones."""
     return _lodged(bucket, "unsee", f"s:{token}", content, institution, beside)
 
 
 def bury(bucket: int, key: str, member: str, expires_ms: int) -> Effect:
-    """Marks a member of a bounded set (`keep`) as taken back; keeping it again brings it back."""
+    """Marks a member of a bounded set (`keep`) as retracted; adding it again restores it."""
     return _lodged(bucket, "bury", key, member, max(1, expires_ms))
 
 
@@ -81,7 +81,7 @@ def add(bucket: int, key: str, member: str | bytes) -> Effect:
 
 
 def enter(bucket: int, key: str, word: str, expires_ms: int) -> Effect:
-    """A word of a small set, with when it ends; the longest time counts."""
+    """A word of a small set with its expiry; the latest expiry counts."""
     return _lodged(bucket, "enter", key, word, max(1, expires_ms))
 
 
@@ -95,7 +95,7 @@ def put_case(bucket: int, key: str, revision: int, value: bytes) -> Effect:
 
 
 def link(bucket: int, key: str, member: bytes, until_ms: int) -> Effect:
-    """A member of an index with when it ends; the longest time counts, so the order of arrival does not matter."""
+    """A member of an index with its expiry; the latest expiry counts, so the order of arrival does not matter."""
     return _lodged(bucket, "link", key, member, max(1, until_ms))
 
 
@@ -109,25 +109,25 @@ def rank(bucket: int, key: str, score: int, member: bytes) -> Effect:
 
 
 def stand(bucket: int, key: str, revision: int, value: bytes, where: str, since_ms: int, member: bytes) -> Effect:
-    """A case as `put_case`, with the set in which it stands ("" for none) as `member`, since then. Where it stands already it
-    stays, and keeps its time."""
+    """A case as `put_case`, with its set ("" for none) as `member`, and its time. If it is in the set already it keeps its
+    time."""
     return _lodged(bucket, "stand", key, revision, value, where, since_ms, member)
 
 
 def keep(bucket: int, key: str, score: int, member: str, expires_ms: int, most: int = 0) -> Effect:
-    """A member of a bounded set: the `most` of highest score stay (0: all), whatever the order in which they come."""
+    """A member of a bounded set: the `most` of highest score stay (0: all), whatever their order of arrival."""
     return _lodged(bucket, "keep", key, score, member, most, expires_ms)
 
 
 def box(bucket: int, key: str, place: int, member: bytes, name: str, body: bytes, ends_ms: int) -> Effect:
-    """A notice in an inbox (inbox.py), by its place in the log; it stands among those not received unless a mark says otherwise.
-    The first place stays."""
+    """A notice in an inbox (views/inbox_fold.py), by its position in the log; it is among the unreceived ones unless a mark says
+    otherwise. The first position stays."""
     return Effect(bucket, ("box", key, place, member, drawer_of(name), name, body, max(1, ends_ms)))
 
 
 def mark(bucket: int, key: str, member: bytes, name: str, slot: int, at_ms: int, rank: int, tail: bytes, ends_ms: int) -> Effect:
-    """What became of a notice: of two in one slot the earlier stays in the first two, the later in the others, `rank` between
-    equal times; so the order of arrival does not matter."""
+    """A delivery state of a notice: of two in one slot the earlier stays in the first two, the later in the others, `rank`
+    between equal times; so the order of arrival does not matter."""
     return Effect(bucket, ("mark", key, member, drawer_of(name), name, slot, at_ms, rank, tail, max(1, ends_ms)))
 
 
@@ -136,13 +136,13 @@ def unrank(bucket: int, key: str, member: str | bytes) -> Effect:
 
 
 def settle(bucket: int, case: bytes, revision: int, first_ms: int, many: int, moments: bytes) -> Effect:
-    """The due moments of the case (`brief`) at this revision: none, or the first of them and all packed
+    """The due moments of the case (`brief`) at this revision: none, or the first of them and all compressed
     (state/deadline_index.py)."""
     return Effect(bucket, ("settle", b"c:" + case, revision, first_ms, many, moments))
 
 
 def count(bucket: int, key: str, field: str, by: int = 1) -> Effect:
-    """Counts once because the marks let a fact be folded once."""
+    """Counts once, because the watermarks let a fact be projected once."""
     return Effect(bucket, ("incr", key, field, by))
 
 

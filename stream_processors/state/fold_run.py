@@ -1,7 +1,7 @@
-"""Folding a run of fact records: which of them count, what they change, and which marks move. Pure but for `fold_run`.
+"""Projects a run of fact records: which of them count, what they change, and which watermarks move. Pure except for `fold_run`.
 
-Invariant (law 1): the first record per source counts, later ones are echoes. Sources of a partition arrive in order, so one
-high-water mark a partition of each source topic tells them apart.
+Invariant (law 1): the first record of a source counts, later ones are redeliveries. Sources of a partition arrive in order, so
+one high-water mark for each partition of each source topic identifies them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stream_processors.state.streams import FactStream
 
 
 class Counted(NamedTuple):
-    """A fact that counts, and what it changes."""
+    """A counting fact and its changes."""
 
     offset: int
     envelope: AnyEnvelope
@@ -28,7 +28,8 @@ class Counted(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A run of one partition, read: the facts that count, the marks that it moves, echoes and unreadable records in it."""
+    """A decoded run of one partition: the counting facts, the watermarks that it moves, its redeliveries and unreadable
+    records."""
 
     partition: int
     end: int
@@ -39,7 +40,7 @@ class Chunk(NamedTuple):
 
 
 def read_chunk(stream: FactStream, partition: int, records: Sequence[Record], marks: Marks, *, effects: bool = True) -> Chunk:
-    """`marks` are those before the run. Without `effects` only sources are read, to know which facts count."""
+    """`marks` are those before the run. Without `effects` only sources are read, to find the counting facts."""
     after = dict(marks)
     counted: list[Counted] = []
     unreadable: list[tuple[Record, str]] = []
@@ -66,8 +67,8 @@ def read_chunk(stream: FactStream, partition: int, records: Sequence[Record], ma
 
 
 def writes(stream: FactStream, chunk: Chunk, before: Sequence[Marks], sums: Sums | None = None) -> dict[int, Write]:
-    """One write a bucket. `before` are each bucket's own marks: a bucket that is ahead skips what it has folded already. What
-    only adds goes to `sums`, when they are given, and is not in the writes."""
+    """One write for each bucket. `before` are each bucket's own watermarks: a bucket that is ahead skips projected facts.
+    Additive effects go to `sums`, if given, and are not in the writes."""
     mark = stream.fact_mark(chunk.partition)
     folded_to = [marks.get(mark, 0) for marks in before]
     args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
@@ -86,9 +87,8 @@ def writes(stream: FactStream, chunk: Chunk, before: Sequence[Marks], sums: Sums
 async def fold_run(
     stream: FactStream, partition: int, records: Sequence[Record], store: Store, stamp: str, buckets: list[Marks]
 ) -> Chunk | None:
-    """Folds a run whose marks others may be moving too (a worker at its barrier, the owner at work): what they have folded is
-    passed over. `buckets` are brought up to date. None when nothing was left to fold.
-    """
+    """Projects a run whose watermarks others may move, too (a worker at its barrier, the owner at work), and skips projected
+    facts. `buckets` are updated. None if nothing was left."""
     mark = stream.fact_mark(partition)
     while True:
         lowest = min(buckets, key=lambda marks: marks.get(mark, 0))

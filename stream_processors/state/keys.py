@@ -1,8 +1,8 @@
-"""Every Redis key of the folds, in one place.
+"""Every Redis key of the projections, in one place.
 
-Keys live in a fixed number of hash-tag buckets, so what a script does to one touches one slot: the state could shard over a
-cluster (store.py, SMALL).
-Invariant: a key's bucket follows from its name alone; changing BUCKETS needs a rebuild (the stamp holds both).
+Keys are in a fixed number of hash-tag buckets, so a script's work on one touches one slot: the state could be sharded over a
+cluster (store.py, SMALL). Invariant: a key's bucket follows from its name alone; a change of BUCKETS needs a rebuild (the stamp
+contains both).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def bucket_of(name: str) -> int:
 
 
 def whole(stamp: bytes | None) -> bool:
-    """Whether the state is there, not being restored, and made by these folds: another version's may lie elsewhere."""
+    """Whether the state exists, is not being restored, and was made by these projections: another version may use other keys."""
     return stamp is not None and not stamp.startswith(RESTORING.encode()) and f"|folds={FOLDS}#".encode() in stamp
 
 
@@ -60,7 +60,7 @@ class Namespace(NamedTuple):
 
 
 def intake(institution: str) -> Namespace:
-    """A namespace of its own for each institution that writes raw: one more or less is nothing to the others' stamps."""
+    """A namespace for each institution that writes raw, so that the others' stamps do not depend on their number."""
     return Namespace(f"in.{institution}.")
 
 

@@ -1,6 +1,6 @@
-"""Watermarks: how far a stage is in a partition, as a value; the name by which each bucket of Redis keeps it.
+"""Watermarks: the progress of a stage in a partition, as a value; and its name in each bucket of Redis.
 
-Invariant: `encode` and `decode` are the only two that know the names, and each is the other's inverse.
+Invariant: only `encode` and `decode` know the names, and each is the other's inverse.
 """
 
 from __future__ import annotations
@@ -12,44 +12,44 @@ from typing import NamedTuple
 
 
 class MarkKind(StrEnum):
-    """What the number of a mark counts. The value is how its name begins."""
+    """The meaning of a watermark's number. The value begins its name."""
 
     FACT = "f"
-    """The next fact of a stream that the state has not folded."""
+    """The next fact of a stream that the state has not projected."""
     SOURCE = "s"
-    """The next record of a topic that facts are about."""
+    """The next source record of a topic's facts."""
     SETTLED = "e"
-    """The next record whose consequences are not in the log yet. Of the inputs of a stage whose state
-    is its places there is one each."""
+    """The next record whose consequences are not in the log yet. A stage whose state consists of positions has one for each
+    input."""
     SETTLED_SECOND = "ea"
     SETTLED_THIRD = "eb"
     HANDED_ON = "h"
-    """Beside SETTLED: the next record that the facts before it are about."""
+    """Beside SETTLED: the next source record of the facts before it."""
     ELECTIONS = "l"
-    """How often the partitions were given a leader when the requests in them were last known to be there."""
+    """The number of leader elections of the partitions when their requests were last known to be there."""
     PROOF = "n"
-    """No number: the nonce of the step that wrote to the bucket last."""
+    """Not a number: the nonce of the last step that wrote to the bucket."""
     ORIGIN = "o"
-    """The next number of what one partition of a source topic asks for."""
+    """The next number of the requests of one partition of a source topic."""
     NOTICES = "i"
-    """Behind the newest notice that deliver wrote to a partition."""
+    """The end of the notices that deliver wrote to a partition."""
     REQUESTS = "j"
-    """Behind the newest request that deliver wrote to a partition."""
+    """The end of the requests that deliver wrote to a partition."""
     PENDING_NOTICES = "el"
-    """The lowest notice that webhook must read to know what is pending."""
+    """The lowest notice that webhook must read to find pending deliveries."""
     PENDING_DELIVERIES = "em"
     """The lowest delivery mark that it must read for that."""
 
 
 OF_FACTS = frozenset((MarkKind.FACT, MarkKind.SOURCE, MarkKind.ORIGIN))
-"""Those that the facts alone give exactly. The others they give back only to within a poll (topology.py): after a loss they may
-differ by bucket, and the lowest holds."""
+"""Watermarks that the facts restore exactly. The others are restored only to within a poll (topology.py): after a loss they may
+differ by bucket, and the lowest counts."""
 PLACES = (MarkKind.SETTLED, MarkKind.SETTLED_SECOND, MarkKind.SETTLED_THIRD)
 """Of the inputs of a stage whose state is its places, in their order."""
 
 
 class MarkStream(StrEnum):
-    """Which of a stage's streams a mark is about."""
+    """The stream of a stage that a watermark concerns."""
 
     OWN = ""  # the stage's own facts and its first input: what every stage has
     RETRACTIONS = "w"  # of signals, as assess reads them
@@ -63,8 +63,8 @@ class MarkStream(StrEnum):
 
 
 class Mark(NamedTuple):
-    """`partition` is that of the topic that the stage folds or reads; `source` is the partition of `source_stream` that the
-    number counts, for marks that tell several sources of one partition apart (ORIGIN, NOTICES, REQUESTS)."""
+    """`partition` is that of the projected or read topic; `source` is the partition of `source_stream` that the number counts,
+    for watermarks that distinguish several sources of one partition (ORIGIN, NOTICES, REQUESTS)."""
 
     kind: MarkKind
     partition: int = 0
@@ -85,7 +85,7 @@ class Mark(NamedTuple):
 
 Marks = dict[Mark, int]
 STAMP = "stamp"
-"""Stands among the names of a bucket's marks: which state this is (keys.py)."""
+"""Among the names of a bucket's watermarks: the stamp of the state (keys.py)."""
 
 _NAME = re.compile(r"(e[ablm]|[a-z])([a-z]*)(\d+)(?::([a-z]*)(\d+))?", re.ASCII)
 _NUMBERED_SOURCE = re.compile(r"([a-z]*)(\d+):(\d+)", re.ASCII)
@@ -132,7 +132,7 @@ def origin_mark(
 
 
 class RequestOrigin(NamedTuple):
-    """Which record of a source partition asked for an action, as a number that grows along the partition."""
+    """The record of a source partition that requested an action, as a number that grows along the partition."""
 
     stream: MarkStream
     partition: int
@@ -143,7 +143,7 @@ class RequestOrigin(NamedTuple):
         return f"{self.stream}{self.partition}:{self.number}"
 
     def mark_in(self, partition: int) -> Mark:
-        """The mark, in a partition of the actions, that tells echoes of it apart."""
+        """The watermark, in a partition of the actions, that identifies its redeliveries."""
         return origin_mark(partition, self.partition, source_stream=self.stream)
 
     @classmethod

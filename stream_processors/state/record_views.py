@@ -1,7 +1,7 @@
-"""What the folds read of a fact: the fields they use. The rest of a case is kept as it came, unread.
+"""The members of a fact that projections read. The rest of a case is kept as it came, unread.
 
-Structs, not models: our own stages wrote these records, and reading them is the larger half of a rebuild. They are duck-typed
-twins of the models, so the pure core takes either.
+Structs, not models: our own stages wrote these records, and reading them is the larger half of a rebuild. They have the same
+members as the models, so the pure core takes either.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Until = Annotated[int, msgspec.Meta(ge=0, lt=1 << 47)]
 
 
 class RawRow(Row):
-    """A view of RawReceipt: its origin, in the envelope, is all that a place in the raw topic needs."""
+    """A view of RawReceipt: its origin, in the envelope, is enough for the position in the raw topic."""
 
     outcome: RawOutcome
 
@@ -55,7 +55,7 @@ class ReasonRow(Row):
 
 
 class EventRow(Row):
-    """A view of EventFact: what leaves traces (domain/signals/evidence_sets.py)."""
+    """A view of EventFact: the members that leave evidence (domain/signals/evidence_sets.py)."""
 
     type: str
     at: Utc
@@ -66,7 +66,7 @@ class EventRow(Row):
 
 
 class StandingRow(Row):
-    """A view of Standing: what is taken away with it."""
+    """A view of Standing: the contribution to remove."""
 
     signal_id: str
     version: int
@@ -83,7 +83,7 @@ class StandingRow(Row):
 
 
 class AssessedRow(Row):
-    """A view of AssessedSignal for what assess makes of it."""
+    """A view of AssessedSignal for the state of assess."""
 
     outcome: AssessOutcome
     emitted: int
@@ -114,7 +114,7 @@ class AssessedRow(Row):
 
 
 class UndoneRow(Row):
-    """A view of Standing for the scorecards: the report that goes out of its period."""
+    """A view of Standing for the scorecards: the report to remove from its period."""
 
     institution: str
     kind: SignalKind
@@ -154,7 +154,7 @@ class _Verdict(Row):
 
 
 class VerdictRow(Row):
-    """A view of CaseChange for who was confirmed: most changes have no verdict, and nothing else of them is looked at."""
+    """A view of CaseChange for verdicts: most changes have none, and no other member is read."""
 
     case_id: str | None = None
     verdict: _Verdict | None = None
@@ -165,7 +165,7 @@ class MovedRow(Row):
 
 
 class CaseRow(Row):
-    """A view of Case: what places it in a queue."""
+    """A view of Case: its place in a queue."""
 
     case_id: Named
     queue: Named
@@ -202,7 +202,7 @@ _CASE, _NEWEST = msgspec.json.Decoder(CaseRow), msgspec.json.Decoder(_Newest)
 
 
 class ChangeRow(Row):
-    """A view of CaseChange. `case_json` is the case as it came, `case` what places it in a queue."""
+    """A view of CaseChange. `case_json` is the case as it came, `case` its place in a queue."""
 
     action_id: str | None
     case_id: str | None
@@ -231,11 +231,11 @@ class ChangeRow(Row):
 
     @property
     def sent_on(self) -> bool:
-        """Whether the action itself goes on to another case: what becomes of it is said there, in a fact of another partition."""
+        """Whether the action itself goes on to another case: its outcome is in a fact of another partition."""
         return any(follow.action_id == self.action_id for follow in self.follow_ups)
 
     def answer(self) -> bytes:
-        """The change without its case, for whoever asked for the action (a CaseChange again)."""
+        """The change without its case, for the sender of the action (a CaseChange again)."""
         names = (
             "action_id",
             "case_id",
@@ -252,7 +252,7 @@ class ChangeRow(Row):
         return orjson.dumps({name: getattr(self, name) for name in names}, option=orjson.OPT_UTC_Z)
 
     def newest_accepted(self) -> datetime | None:
-        """When the newest signal of the case was accepted; None when its record does not say so."""
+        """When the newest signal of the case was accepted; None if its record does not tell."""
         try:
             signals = _NEWEST.decode(self.raw).signals
         except msgspec.MsgspecError:
@@ -261,7 +261,7 @@ class ChangeRow(Row):
 
 
 class AskingRow(Row):
-    """A view of CaseChange for what it asks the stage `deliver` to do; most ask for nothing, and nothing else is looked at."""
+    """A view of CaseChange for its requests to the stage `deliver`; most have none, and no other member is read."""
 
     at: Utc
     notifications: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"[]"))
@@ -284,7 +284,7 @@ _NOTICE = msgspec.json.Decoder(_NotificationRow)
 
 
 class IssuedRow(Row):
-    """A view of Issued: what places it in its recipient's inbox, and what is shown of it as it came."""
+    """A view of Issued: its place in the recipient's inbox, and the shown part as it came."""
 
     raw: msgspec.Raw = msgspec.field(name="notification")
     order: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"))
@@ -295,7 +295,7 @@ class IssuedRow(Row):
         self.notification = _NOTICE.decode(self.raw)
 
     def shown(self) -> bytes:
-        """An Issued again, without where the stage stood."""
+        """An Issued again, without the position of the stage."""
         return b'{"notification":%s,"order":%s,"dissuasion":%s}' % (bytes(self.raw), bytes(self.order), bytes(self.dissuasion))
 
 
@@ -319,7 +319,7 @@ class SettledRow(Row):
 
 
 class PlaceRow(Row):
-    """A view of Issued: how far the stage was."""
+    """A view of Issued: the progress of the stage."""
 
     progress: SettledRow | None = None
 
@@ -340,7 +340,7 @@ class DeadlineedRow(Row):
 
 
 class DueRow(Row):
-    """A view of CaseChange for what is still to come of the case's clocks."""
+    """A view of CaseChange for the future moments of the case's deadlines."""
 
     at: Utc
     case: DeadlineedRow | None = None
@@ -356,13 +356,13 @@ ListedCase = create_model("ListedCase", __base__=Stored, **_LISTED)
 
 
 class NamesRow(Row):
-    """A view of JoinedSignal: what it names."""
+    """A view of JoinedSignal: its subjects."""
 
     subjects: tuple[SubjectRow, ...]
 
 
 class NamedRow(Row):
-    """A view of Case: what its signals name."""
+    """A view of Case: the subjects of its signals."""
 
     signals: tuple[NamesRow, ...]
 

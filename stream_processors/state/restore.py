@@ -1,8 +1,8 @@
-"""The restore barrier: every start of a worker passes it, and every new assignment of partitions.
+"""The restore barrier, which every start of a worker and every new assignment of partitions passes.
 
-Under a lock, all fact partitions (not only one's own: subjects are shared) are folded from the lowest mark to their end;
-then every bucket holds the same stamp: cluster, topic ids, partition counts, bucket count, and a restore generation.
-Invariant: a killed worker, a Redis rolled back, emptied or failed over are one case, and end in the same state.
+Under a lock, all fact partitions (not only one's own: subjects are shared) are projected from the lowest watermark to their end;
+then every bucket gets the same stamp: cluster, topic ids, partition counts, bucket count, and a restore generation. Invariant: a
+killed worker and a Redis that was rolled back, emptied or failed over are one case, and end in the same state.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ Tell = Callable[[str], None]
 
 
 class OtherLog(RuntimeError):
-    """The state in Redis belongs to another cluster, other topics or other partition counts. Nothing is started."""
+    """The state in Redis belongs to another cluster, other topics or other partition counts. The process does not start."""
 
 
 class Restored(NamedTuple):
-    """The stamp that all calls must give from now on, and how many facts were folded."""
+    """The stamp that all calls must name from now on, and the number of projected facts."""
 
     stamp: str
     folded: int
 
 
 class _Stamp(NamedTuple):
-    """`[restoring ]<log>|folds=<n>#<opened>.<random>`; a stamp without `folds` is older than that. `opened_ms`: when the newest
-    generation of the log was opened that the state was made with; without it none was."""
+    """`[restoring ]<log>|folds=<n>#<opened>.<random>`; a stamp without `folds` is older. `opened_ms`: when the newest generation
+    of the log behind the state was opened; absent if there was none."""
 
     log: str
     folds: int
@@ -52,14 +52,14 @@ class _Stamp(NamedTuple):
         return cls(log, int(folds or 0), int(opened_ms) if dot else 0)
 
     def is_of(self, identity: str) -> bool:
-        """Whether it is of this log. Older folds may have known fewer of its topics."""
+        """Whether it is of this log. Older projections may have known fewer of its topics."""
         if self.folds < FOLDS:
             return set(self.log.split("|")) <= set(identity.split("|"))
         return self.log == identity
 
 
 async def restore(stage: Stage, log: Log, store: Store, tell: Tell = lambda line: None) -> Restored:
-    """Passes the barrier. OtherLog when the state is of another log; `tell` hears of progress on long ones."""
+    """Passes the barrier. OtherLog if the state is of another log; `tell` receives the progress of long ones."""
     identity = f"{await log.identity(stage.topics)}|buckets={BUCKETS}"
     async with store.lock():
         point("restore.locked")
@@ -82,7 +82,7 @@ async def restore(stage: Stage, log: Log, store: Store, tell: Tell = lambda line
 
 
 async def empty_state(store: Store) -> None:
-    """Clears the state of a stage, so that the next start folds it anew. A clearing that is cut off is done again then."""
+    """Clears the state of a stage, so that the next start rebuilds it. An interrupted clearing is repeated then."""
     async with store.lock():
         stamps = [stamp for stamp in await store.stamps() if stamp is not None]
         if stamps:
@@ -96,8 +96,8 @@ def _restoring(identity: str, folds: int, opened_ms: int = 0) -> str:
 
 
 async def _usable(stage: Stage, identity: str, generations: Generations, store: Store, tell: Tell) -> list[str | None]:
-    """The stamps of a state that may be folded on. One that older folds made is cleared: what they made is not what ours make. So
-    is one that holds what the log has lost since."""
+    """The stamps of a state that may be continued. A state of older projections is cleared, because theirs differ, and so is one
+    that contains lost records."""
     stamps = await store.stamps()
     parsed = {_Stamp.parse(stamp) for stamp in stamps if stamp is not None}
     for stamp in parsed:
@@ -171,7 +171,7 @@ async def _skip(stream: FactStream, partition: int, end: int, store: Store, stam
 async def _fold_partition(
     stream: FactStream, partition: int, begin: int, end: int, log: Log, store: Store, stamp: str, buckets: list[Marks]
 ) -> AsyncIterator[int]:
-    """Folds one partition, chunk by chunk; the next is fetched while Redis works on the one before. Yields their sizes."""
+    """Projects one partition, chunk by chunk; the next is fetched while Redis works on the previous. Yields their sizes."""
     working: asyncio.Task[Chunk | None] | None = None
     async for records in log.read(stream.topic, partition, begin, end):
         if working is not None:

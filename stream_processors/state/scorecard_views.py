@@ -1,4 +1,4 @@
-"""What the folds read of a change for the scorecards: what counted before it and after it; and the base of all rows (rows.py)."""
+"""The members of a change that the scorecards' projection reads: counts before and after it; and the base of all rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Named = Annotated[str, msgspec.Meta(max_length=200)]
 
 
 class Row(msgspec.Struct):
-    """Base: fields that a row does not name are passed over."""
+    """Base: unknown members are ignored."""
 
 
 class CoreRow(Row):
@@ -72,7 +72,7 @@ class DataFiguresRow(Row):
 
 
 class FiguresRow(Row):
-    """A view of Figures: what counts."""
+    """A view of Figures: the countable parts."""
 
     case: CoreRow | None = None
     deadlines: tuple[DeadlineFiguresRow, ...] = ()

@@ -1,8 +1,8 @@
-"""Drawers: hashes that many small values share, because a Redis key of its own costs more than most of our values.
+"""Shared hashes: many small values share one, because a Redis key of its own costs more than most of our values.
 
-The Redis side is in lua/shared_hash.lua (`look`, `lay`) and lua/guard.lua (`look_case`), this is how others read it. Invariant:
-a value's drawer follows from its name alone, the versions of a signal lie in one, a drawer lives at least as long as what lies in
-it, and what is past its end counts as gone, swept or not.
+The Redis side is in lua/shared_hash.lua (`look`, `lay`) and lua/guard.lua (`look_case`); this is how others read it. Invariant:
+the shared hash is derived from the name; all versions of a signal share one; a hash outlives its entries; expired entries read as
+absent even before they are purged.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ END_BYTES, _REVISION_BYTES = 6, 4
 FAR = 1 << 50
 """Offset between sightings beside other subjects and the latest sightings of institutions (`FAR` in lua/guard.lua)."""
 HEAD = b""
-"""The name of a drawer's own entry: when the drawer ends, and when it was swept last."""
+"""The name of a shared hash's header: its expiry, and the time of its last purge."""
 _TAGS = {"sig-": b"\x01", "": b"\x02"}
-"""No name in a drawer begins with these bytes but a short one."""
+"""Only short names in a shared hash begin with these bytes."""
 _HEADS = {tag: head for head, tag in _TAGS.items()}
 _LONG = re.compile(r"(sig-|)([A-Za-z0-9_-]{21}[AQgw])((?:/\d+)?)")
 
 
 @cache
 def read_lua(name: str) -> str:
-    """A script of the state, or a part of one: `shared_hash` stands in front of all that read or write such entries."""
+    """A script of the state, or a part of one: `shared_hash` precedes all that read or write such entries."""
     return (Path(__file__).parent / "lua" / f"{name}.lua").read_text("utf-8")
 
 
 class CaseEntry(NamedTuple):
-    """`at` is the set in which the case stands ("" none), `case` its packed JSON."""
+    """`at` is the set of the case ("" none), `case` its compressed JSON."""
 
     revision: int
     at: str
@@ -45,7 +45,7 @@ class CaseEntry(NamedTuple):
 
 
 def drawer_of(name: str) -> int:
-    """By the part of its checksum that does not tell its bucket (`bucket_of`)."""
+    """By the part of its checksum that does not determine its bucket (`bucket_of`)."""
     return crc32(name.partition("/")[0].encode()) // BUCKETS % DRAWERS
 
 
@@ -55,7 +55,7 @@ def drawer(keys: Namespace, bucket: int, concern: str, name: str) -> str:
 
 
 def taken(entry: bytes, now_ms: int) -> bytes | None:
-    """The value of an entry; None past its end."""
+    """The value of an entry; None after its expiry."""
     return entry[END_BYTES:] if int.from_bytes(entry[:END_BYTES], "big") > now_ms else None
 
 
@@ -65,7 +65,7 @@ def case_entry(entry: bytes) -> CaseEntry:
 
 
 def linked(value: bytes) -> list[tuple[bytes, int]]:
-    """The members of a small index (`link` in lua/guard.lua) and when each ends."""
+    """The members of a small index (`link` in lua/guard.lua) with their expiry."""
     members, at = [], 0
     while at < len(value):
         length, ends = value[at], int.from_bytes(value[at + 1 : at + 1 + END_BYTES], "big")
@@ -75,13 +75,13 @@ def linked(value: bytes) -> list[tuple[bytes, int]]:
 
 
 def lone(value: bytes) -> tuple[int, str, str]:
-    """The only sighting of an indicator (`see` in lua/guard.lua): when, by which institution, its content."""
+    """The only sighting of an indicator (`see` in lua/guard.lua): time, institution, content."""
     at = END_BYTES + 1 + value[END_BYTES]
     return int.from_bytes(value[:END_BYTES], "big"), value[END_BYTES + 1 : at].decode(), value[at:].decode()
 
 
 def lone_rows(value: bytes) -> list[tuple[str, int]]:
-    """The only sighting as the members of the sorted set that it would be beside others, each with its score."""
+    """The only sighting as members of the sorted set that it would be with others, each with its score."""
     occurred, institution, content = lone(value)
     rows = [(f"s{institution}|{content}", occurred), ("i" + institution, -occurred)]
     beside = content.partition(">")[2]
@@ -94,19 +94,19 @@ def only(value: bytes) -> tuple[int, str]:
 
 
 def short(name: str) -> bytes | str:
-    """The id of a signal (also with a version behind it), a content or a body as it lies in drawers: its 16 bytes behind a tag,
-    for of small values the ids are the larger part. Any other name as it is."""
+    """The id of a signal (optionally with a version), a content or a body in a shared hash: its 16 bytes after a tag, because ids
+    are the larger part of small values. Any other name is unchanged."""
     match = _LONG.fullmatch(name)
     return name if match is None else _TAGS[match[1]] + urlsafe_b64decode(match[2] + "==") + match[3].encode()
 
 
 def named(raw: bytes) -> str:
-    """A name to be shown, whatever its bytes are."""
+    """A printable name, whatever its bytes are."""
     return long(raw) if raw[:1] in _HEADS else raw.decode("utf-8", "backslashreplace")
 
 
 def long(name: bytes) -> str:
-    """The name that was made short."""
+    """The original of a short name."""
     if (head := _HEADS.get(name[:1])) is None:
         return name.decode()
     return head + urlsafe_b64encode(name[1:17])[:22].decode() + name[17:].decode()

@@ -1,6 +1,5 @@
-"""The port to a stage's state, and its Redis side. Every call states what it believes (stamp, marks) and fails when that
-is not so; a connection never comes back silently, because a lost store could hide behind it.
-"""
+"""The port to a stage's state, and its Redis side. Every call names what it believes (stamp, watermarks) and fails if that
+differs; a connection never comes back silently, because a lost store could hide behind it."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ class LostState(RuntimeError):
 
 
 class MarkMoved(LostState):
-    """A mark is not where the caller believes: others fold the same facts, own the partition, or the state went back."""
+    """A watermark differs from the caller's: others project the same facts, own the partition, or the state went back."""
 
 
 Check = Arg | tuple[int, int]
@@ -40,7 +39,7 @@ Check = Arg | tuple[int, int]
 
 
 class Write(NamedTuple):
-    """One bucket's step: marks that must stand so, marks to set, effects to apply, another stamp. Atomic."""
+    """One bucket's step: required watermarks, new watermarks, effects, another stamp. Atomic."""
 
     checks: Mapping[Mark, Check]
     sets: Mapping[Mark, Arg]
@@ -53,7 +52,7 @@ class Write(NamedTuple):
 
 
 class Store(Protocol):
-    """A stage's buckets. `stamp` is what `open_stamp` gave; each call fails with LostState when it is not there any more."""
+    """A stage's buckets. `stamp` comes from `open_stamp`; each call fails with LostState if it is gone."""
 
     async def marks(self) -> list[Marks]: ...
 
@@ -62,7 +61,7 @@ class Store(Protocol):
     async def set_stamp(self, stamp: str) -> None: ...
 
     async def clear(self) -> None:
-        """Removes everything of the stage, stamps and marks last."""
+        """Removes everything of the stage, stamps and watermarks last."""
 
     async def call(self, script: str, stamp: str, writes: Mapping[int, Write]) -> dict[int, list[Any]]:
         """Runs `claim`, `withdraw`, `observe`, `fold` or `ripe` for each bucket, in one round trip; answers by bucket."""
@@ -71,13 +70,13 @@ class Store(Protocol):
         """The cases' JSON."""
 
     async def scores(self, stamp: str, keys: Sequence[tuple[int, str]]) -> list[dict[bytes, int]]:
-        """The members of sorted sets, each with its score; a key is its bucket, and what stands behind the bucket's prefix."""
+        """The members of sorted sets with their scores; a key is its bucket, and the rest after the bucket's prefix."""
 
     async def tell(self, channel: str, message: bytes) -> None:
-        """Says something to whoever listens now. Nothing of it is kept."""
+        """Publishes a message to current listeners. Nothing of it is stored."""
 
     def lock(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """The restore lock: one restorer at a time (two would only be slower, the marks keep them apart)."""
+        """The restore lock: one restorer at a time (two would only be slower; the watermarks separate them)."""
 
 
 SMALL = 512
@@ -86,8 +85,8 @@ call is a run a bucket, between which Redis serves others. On a cluster, where a
 
 
 def packed(writes: Sequence[Write]) -> bytes:
-    """What a script is told of each bucket: checks, sets, its own arguments; False for what is as in the bucket before. In one
-    string, because a Redis argument each costs more than the work."""
+    """The arguments of each bucket: checks, sets, its own arguments; False for those equal to the previous bucket's. In one
+    string, because one Redis argument for each costs more than the work."""
     parts: list[Any] = []
     named: dict[int, list[Arg]] = {}  # most buckets of a call have the same checks: their names are written once
     before: Write | None = None
@@ -104,7 +103,7 @@ def packed(writes: Sequence[Write]) -> bytes:
 
 
 def _are_same(marks: Mapping[Mark, Any], others: Mapping[Mark, Any]) -> bool:
-    """Whether they are equal: mostly they are one, and to compare them entry by entry takes longer than to send them."""
+    """Whether they are equal: mostly they are one object, and comparing entry by entry takes longer than sending them."""
     return marks is others or marks == others
 
 
@@ -114,7 +113,7 @@ def _flat(checks: Mapping[Mark, Check]) -> Iterator[Arg]:
 
 
 def read_marks(names: Mapping[str, str | bytes]) -> Marks:
-    """The positions among what a bucket holds by the names of marks: neither its stamp nor its proofs."""
+    """The positions among a bucket's entries by watermark name, without its stamp and proofs."""
     marks = {decode(name): value for name, value in names.items() if name != STAMP}
     return {mark: int(value) for mark, value in marks.items() if mark.kind is not MarkKind.PROOF}
 
@@ -138,7 +137,7 @@ _PACKED: dict[type[AbstractConnection], type[AbstractConnection]] = {Connection:
 
 
 def connect(url: str) -> RedisLike:
-    """A client without retries whose connections refuse to connect a second time (raises LostState)."""
+    """A client without retries whose connections refuse to reconnect (raises LostState)."""
     connected: weakref.WeakSet[Any] = weakref.WeakSet()
 
     async def once(connection: Any) -> None:
@@ -274,7 +273,7 @@ class RedisStore:
 
 
 async def _keep(lock: Any, ttl_s: int, done: asyncio.Event) -> None:
-    """Renews the lock until it is done; never cut in the middle of a command, which would break the connection."""
+    """Renews the lock until it is done; never interrupted in a command, which would break the connection."""
     while True:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(done.wait(), ttl_s / 3)

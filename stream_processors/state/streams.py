@@ -1,4 +1,4 @@
-"""What a stage is, and a stream of facts that it folds: the types of the table in topology.py."""
+"""Types of the table in topology.py: a stage, and a stream of facts that it projects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Fold = Callable[..., list[Effect]]
 
 
 def fold_nothing(envelope: Any) -> list[Effect]:
-    """Of a stream that leaves nothing but marks."""
+    """For a stream that changes nothing but watermarks."""
     return []
 
 
@@ -30,13 +30,13 @@ def _no_marks(envelope: Any, record: Record, marks: Marks) -> Marks:
 
 @dataclass(frozen=True)
 class FactStream:
-    """A topic of facts that a stage folds, through a view of its model.
+    """A topic of facts that a stage projects, through a view of its model.
 
-    `stream` names its FACT mark. `sources` gives the stream of each topic that the facts are about, for its SOURCE mark. Without
-    any, records have no source, and all count: the fold must bear that.
+    `stream` names its FACT watermark. `sources` gives the stream of each source topic of the facts, for its SOURCE watermark.
+    Without any, records have no source, and all count: the projection must tolerate that.
 
-    `numbered`: the facts lie by another key than their sources, so many of one source at most; an ORIGIN mark counts those of a
-    partition of the source topic. `placed`: the fold wants to know the fact's offset, too.
+    `numbered`: the facts have another key than their sources, so there may be many for one source; an ORIGIN watermark counts
+    those of a partition of the source topic. `placed`: the projection needs the fact's offset, too.
     """
 
     topic: Topic
@@ -52,12 +52,12 @@ class FactStream:
         return fact_mark(partition, self.stream)
 
     def source_mark(self, partition: int, topic: str | None = None) -> Mark:
-        """`topic` of those that the facts are about; None where there is one."""
+        """`topic` of the sources of the facts; None if there is one."""
         return source_mark(partition, self.sources[topic or next(iter(self.sources))])
 
     def source_of(self, text: str | None, partition: int) -> tuple[Mark, int] | None:
-        """The mark that tells echoes of a fact's source apart, and the source's number there; None for a stream without sources.
-        ValueError when no fact in this partition has such a source."""
+        """The watermark that identifies redeliveries of a fact's source, and the source's number there; None for a stream without
+        sources. ValueError if no fact in this partition has such a source."""
         if not self.sources:
             return None
         origin, step = Origin.parse(text or ""), self.numbered or 1
@@ -73,15 +73,15 @@ class FactStream:
         return self.source_mark(partition, origin.topic), origin.offset
 
     def effects(self, envelope: Any, record: Record) -> list[Effect]:
-        """What a fact changes."""
+        """The changes of a fact."""
         return self.fold(envelope, record.offset) if self.placed else self.fold(envelope)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """`reads`: its input; `streams`: what its state is a fold of. Those of them that are inputs, too, are folded as they
-    come (agents/projecting.py). Without any, its state is its places (agents/deliver.py). `early`: inputs that leave something
-    in the state before their facts are recorded, as the claim of a reference."""
+    """`reads`: its input; `streams`: the streams that its state projects. Those that are also inputs are projected as they arrive
+    (agents/projecting.py). Without any, its state consists of positions (agents/deliver.py). `early`: inputs that change the
+    state before their facts are recorded, such as the claim of a reference."""
 
     name: str
     namespace: Namespace
@@ -97,19 +97,19 @@ class Stage:
 
     @property
     def made_of(self) -> tuple[Topic, ...]:
-        """The topics that the state tells of: what it folds, and what it claimed of its inputs; for places alone, what must
-        be written again when it is lost."""
+        """The topics behind the state: the projected ones, and the inputs it claimed; for positions alone, the topics to write
+        again after a loss."""
         if self.streams:
             return *(stream.topic for stream in self.streams), *self.early
         return tuple(topic for topic in self.writes if topic not in self.reads)
 
     @property
     def recorded(self) -> FactStream | None:
-        """The facts that this stage alone writes: one for each of its records, in the record's partition."""
+        """The facts that only this stage writes: one for each of its records, in the record's partition."""
         return next((stream for stream in self.streams if stream.topic in self.writes), None)
 
     def place_mark(self, topic: Topic, partition: int = 0) -> Mark:
-        """The mark that says which record of an input is the next one."""
+        """The watermark of the next record of an input."""
         if not self.streams:
             return Mark(PLACES[self.reads.index(topic)], partition)
         folded = next((stream for stream in self.streams if stream.topic.name == topic.name), None)

@@ -1,4 +1,4 @@
-"""What is told of a case beside what it holds: its phase, the moves that are open, what came of it for a sender. The read side.
+"""Derived views of a case: its phase, the allowed actions, the outcome for a sender. The read side.
 
 Invariant: all of it follows from the case alone, by the same pure core that decides its actions; nothing here changes anything.
 """
@@ -51,7 +51,7 @@ MERGES_FOLLOWED = 8
 
 
 def case_moves(case: Case, now: datetime) -> tuple[str, ...]:
-    """The officers' moves that the case's state allows; a guard may still refuse one."""
+    """The officers' actions that the state of the case allows; a guard may still refuse one."""
     return cases.list_allowed(case, now)
 
 
@@ -68,8 +68,8 @@ def appeal_moves(viewed_appeal: Appeal, case: Case, party: str, officer: str | N
 
 
 def concerns(case: Case, institution: str) -> bool:
-    """Whether the institution may know of the case: the core's answer, and a measure of its own or an appeal that came through
-    it, though nothing else is left of it there."""
+    """Whether the institution may know of the case: the core's answer, and a measure of its own or an appeal that it filed, even
+    if nothing else is left of it there."""
     return (
         institution in concerned(case)
         or any(signal.institution == institution and not low(signal) for signal in case.signals)
@@ -79,8 +79,8 @@ def concerns(case: Case, institution: str) -> bool:
 
 
 def feedback_of(case: Case, signal_id: str, institution: str, accepted_at: datetime | None = None) -> Feedback:
-    """What came of a signal in its case: its own state while the case lists it, after that what holds of its sender's oldest.
-    `accepted_at` is the receipt's: of a lead of organized crime nothing follows from what the case lists."""
+    """The outcome of a signal in its case: its own while the case lists it, afterwards that of its sender's oldest. `accepted_at`
+    is the receipt's: for a lead of organized crime nothing follows from the list of the case."""
     if sent_leads_alone(case, institution):
         return feedback.of_lead(case, signal_id, accepted_at)
     done = handling(case)

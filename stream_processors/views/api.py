@@ -1,4 +1,4 @@
-"""The read side of `project`, as one: the gateway reads nothing else of the state.
+"""The read side of `project` in one place: the gateway reads nothing else of the state.
 
 Invariant: while the views are rebuilt every read raises Rebuilding (reading.py).
 """

@@ -1,4 +1,4 @@
-"""The way from an indicator to its cases, and the search by it.
+"""The index from an indicator to its cases, and the search by it.
 
 Key: `t`, a token's entries (state/case_refs.py), few in a shared hash, many in a sorted set; `moved`, the cases that were ever
 transferred. Invariant: entries are only added, so the order of facts does not matter.
@@ -24,8 +24,8 @@ _INDEX_PAGES = (200, 5000)
 
 
 def index_effects(fact: ReceiptRow) -> list[Effect]:
-    """Every indicator of a routed signal, victims' too, leads to the cases that it joined. So it does when the signal is
-    taken back: others may have named it, too."""
+    """Every indicator of a routed signal, victims' too, leads to its cases, even after a retraction: others may have named it,
+    too."""
     return [
         link(bucket_of(subject.token), f"t:{subject.token}", member_of(route.case_id, route.queue), fact.cases_until_ms)
         for route in fact.routes
@@ -34,8 +34,8 @@ def index_effects(fact: ReceiptRow) -> list[Effect]:
 
 
 class Found(NamedTuple):
-    """Cases of an indicator, the one with the newest signal first, as a list shows them (record_views.py: without their signals);
-    `more`: there are others; `hub`: the indicator was a hub in one of these cases."""
+    """Cases of an indicator, the newest signal first, as a list shows them (record_views.py: without their signals); `more`:
+    there are others; `hub`: the indicator was a hub in one of these cases."""
 
     cases: list[Case]
     more: bool
@@ -46,7 +46,7 @@ class CaseIndexViews:
     _redis: RedisLike
 
     async def search(self, token: str, mine: Callable[[str], bool], *, now_ms: int, limit: int) -> Found:
-        """The index, with the queues' names beside it; then the cases, as far as a list shows them."""
+        """Reads the index with the names of the queues; then the cases, as a list shows them."""
         for size in _INDEX_PAGES:
             names, members = await self._indexed(token, now_ms, size)
             marks = {queue_mark(queue) for queue in names if mine(queue)}
@@ -70,7 +70,7 @@ class CaseIndexViews:
         return names, entries_of(few, many, now_ms)[:size]
 
     async def _moved(self, cases: Set[str]) -> set[str]:
-        """Those of the cases that were ever transferred: their index entries do not say whose they are."""
+        """The cases among these that were ever transferred: their index entries do not name their queue."""
         names_by_bucket: dict[int, list[str]] = {}
         for name in sorted(cases):
             names_by_bucket.setdefault(bucket_of(name), []).append(name)
@@ -81,7 +81,7 @@ class CaseIndexViews:
         return {name for names, flags in pairs for name, is_moved in zip(names, flags, strict=True) if is_moved}
 
     async def _listed(self, names: list[str], mine: Callable[[str], bool], most: int) -> list[tuple[Case, bytes]]:
-        """At most so many of the cases, those in the queues that `mine` allows, as a list shows them; and whole, as JSON."""
+        """At most this many of the cases, in the queues that `mine` permits: as a list shows them, and whole as JSON."""
         cases: list[tuple[Case, bytes]] = []
         for at in range(0, len(names), most):
             read = WholeRead(self._redis)
@@ -96,7 +96,7 @@ class CaseIndexViews:
 
 
 def ask_entries(read: WholeRead, token: str, now_ms: int, most: int) -> None:
-    """For the newest entries of a token: two answers, of which `entries_of` makes one. What becomes many between the two commands
+    """Commands for the newest entries of a token: `entries_of` combines their two answers. A set that grows between the commands
     is in both."""
     bucket = bucket_of(token)
     read.of(bucket).hget(drawer(PROJECT, bucket, "t", token), token)
@@ -104,7 +104,7 @@ def ask_entries(read: WholeRead, token: str, now_ms: int, most: int) -> None:
 
 
 def entries_of(few: bytes | None, many: list[bytes], now_ms: int) -> list[bytes]:
-    """The entries that have not ended, the longest time first."""
+    """The unexpired entries, the latest expiry first."""
     if many:
         return many
     value = None if few is None else taken(few, now_ms)

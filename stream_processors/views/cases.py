@@ -1,4 +1,4 @@
-"""Cases: each as its newest revision has it, its place in a queue, and what became of what was asked of it.
+"""Cases: the newest revision of each, its place in a queue, and the outcomes of its actions.
 
 Keys, in shared hashes: `k` a case, `a` the outcome of an action. `q` a queue's ranking, `w` its cases of one severity and status,
 `queues` and `standings` the names of all of these. Invariant: only a newer revision replaces a case, and moves it.
@@ -36,13 +36,12 @@ def rank_of(score: int, opened_ms: int) -> int:
 
 
 def standing_key(case: CaseRow) -> str:
-    """The set of the cases of one queue, severity and status; each with the time since when it stands there. "" out of it."""
+    """The set of the cases of one queue, severity and status, each with its time. "" if it is in none."""
     return "" if case.status in OUT_OF_QUEUE else f"w:{case.status.value}:{case.severity}:{case.queue}"
 
 
 def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
-    """The case and its place in the queue; the outcome of an officer's action for who waits for it; what it changed of the
-    scorecards."""
+    """The case and its place in the queue; the outcome of an officer's action for its sender; its change to the scorecards."""
     change = envelope.data
     kind = change.kind.value if change.kind else "unreadable"
     effects = [count_outcome(f"action_{change.outcome.value}", kind)]
@@ -74,7 +73,7 @@ def project_changed(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
 
 
 class Cursor(NamedTuple):
-    """Where a page ended: the rank of its last case and the case's id."""
+    """The end of a page: the rank of its last case and the case's id."""
 
     rank: float
     case_id: str
@@ -88,7 +87,7 @@ class Page(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """Cases of a queue that stand alike; `oldest_ms`: since when the longest-standing one does, milliseconds since 1970."""
+    """Cases of a queue with one severity and status; `oldest_ms`: the time of the oldest, milliseconds since 1970."""
 
     queue: str
     severity: str
@@ -111,7 +110,7 @@ class CaseViews:
         return [Case.model_validate_json(case_json(raw)) for raw in await read.answer() if raw is not None]
 
     async def action(self, action_id: str) -> CaseChange | None:
-        """What became of an officer's action: the change without its case; None while it is not decided."""
+        """The outcome of an officer's action: the change without its case; None while it is not decided."""
         read = WholeRead(self._redis)
         bucket = bucket_of(action_id)
         read.of(bucket).hget(drawer(PROJECT, bucket, "a", action_id), short(action_id))
@@ -131,7 +130,7 @@ class CaseViews:
         return Page(await self._cases([cursor.case_id for cursor in chosen]), chosen[-1] if len(cursors) > limit else None)
 
     async def _ranked(self, queue: str, high: str, low: str, most: int | None = None) -> list[Cursor]:
-        """The cases of a queue between two ranks, at most so many of each bucket."""
+        """The cases of a queue between two ranks, at most this many from each bucket."""
         read = WholeRead(self._redis)
         bounds = {} if most is None else {"start": 0, "num": most}
         for bucket in range(BUCKETS):

@@ -1,6 +1,6 @@
-"""How many facts there were of each outcome, by institution or kind of action.
+"""Counts of facts by outcome, and by institution or kind of action.
 
-Key: `n`, a hash a bucket. Invariant: each fact counts once, because the marks let it be folded once.
+Key: `n`, a hash for each bucket. Invariant: each fact counts once, because the watermarks let it be projected once.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Inboxes: what reached an institution or agency, in the order of its cursor, and what became of each notice.
+"""Inboxes: notices of an institution or agency in the order of its cursor, and the delivery state of each.
 
-A recipient's keys lie in one bucket: `i` its notices by their offset in `notifications.issued.v1`, `u` those that it has not
-received, `p` those that an endpoint did not take; in shared hashes what a notice says (`b`) and what became of it (`y`). `g` are
-the notices of a case. Invariant: marks may come in any order, twice, and before their notice; the state is the same (`mark` in
-lua/fold.lua takes an earliest or a latest), and received never becomes undone. A notice that is issued again, at another time, is
-the same notice: it waits once, and what became of it stays.
+A recipient's keys are in one bucket: `i` its notices by their offset in `notifications.issued.v1`, `u` those not received, `p`
+those that an endpoint did not accept; in shared hashes the content of a notice (`b`) and its delivery state (`y`). `g` are the
+notices of a case. Invariant: marks may arrive in any order, twice, and before their notice; the state is the same (`mark` in
+lua/fold.lua takes an earliest or a latest), and received is permanent. A notice that is issued again at another time is the same
+notice: it waits once, and its delivery state stays.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _NAME_BYTES, _SLOT_BYTES, _TIME_BYTES = 12, 12, 6
 
 
 class Reached(NamedTuple):
-    """One mark as it counts: when, on which way, of a webhook which try."""
+    """One counting mark: time, channel, and the try of a webhook."""
 
     at: datetime
     way: Way
@@ -54,7 +54,7 @@ class Reached(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """What became of a notice. Each is None where no mark says so; `detail` is why its endpoint did not take it."""
+    """The delivery state of a notice. Each member is None without a mark; `detail` is why its endpoint did not accept it."""
 
     received: Reached | None = None
     acknowledged: Reached | None = None
@@ -64,7 +64,7 @@ class Delivery(NamedTuple):
 
     @property
     def state(self) -> DeliveryState:
-        """What was received or acknowledged stays so. Before, what happened last counts."""
+        """`received` and `acknowledged` are permanent. Before them, the last event counts."""
         if self.acknowledged is not None:
             return DeliveryState.ACKNOWLEDGED
         if self.received is not None:
@@ -83,12 +83,12 @@ class Entry(NamedTuple):
 
 
 def member_of(recipient: str, notification_id: str, ends_ms: int) -> bytes:
-    """18 bytes: 12 that stand for the notice, 6 for when it ends."""
+    """18 bytes: 12 that identify the notice, 6 for its expiry."""
     return notification_digest(recipient, notification_id) + ends_ms.to_bytes(_TIME_BYTES, "big")
 
 
 def name_of(member: bytes) -> str:
-    """Under which a notice's values lie in their drawers."""
+    """The name of a notice's values in their shared hashes."""
     return notification_name(member[:_NAME_BYTES])
 
 
@@ -113,7 +113,7 @@ def project_issued(envelope: RowEnvelope[IssuedRow], offset: int) -> list[Effect
 
 
 def project_delivered(envelope: RowEnvelope[MarkRow]) -> list[Effect]:
-    """What a mark says; one that a notice was sent says nothing new."""
+    """The effect of a mark; one that a notice was sent adds nothing."""
     row = envelope.data
     if row.state not in SLOTS:
         return []
@@ -131,7 +131,7 @@ def project_delivered(envelope: RowEnvelope[MarkRow]) -> list[Effect]:
 
 
 def _parked(row: MarkRow, name: str, at_ms: int, ends_ms: int) -> list[Effect]:
-    """Among those that an endpoint did not take, or no longer."""
+    """Adds it to the parked ones, or removes it."""
     if row.endpoint_id is None:
         return []
     bucket, key, member = bucket_of(row.recipient), f"p:{row.recipient}", f"{row.endpoint_id}/{name}"
@@ -141,7 +141,7 @@ def _parked(row: MarkRow, name: str, at_ms: int, ends_ms: int) -> list[Effect]:
 
 
 def news(rows: Iterable[IssuedRow | MarkRow]) -> bytes | None:
-    """Who has something new: recipients, or with a notice's name behind what was asked for once more. None when nobody has."""
+    """Recipients with news, each with the name of a redelivered notice. None if there are none."""
     addressed: dict[tuple[str, ...], None] = {}
     for row in rows:
         if isinstance(row, IssuedRow):
@@ -153,17 +153,17 @@ def news(rows: Iterable[IssuedRow | MarkRow]) -> bytes | None:
 
 
 def heard(message: bytes) -> list[tuple[str, str]]:
-    """What `news` wrote: recipient and the name of a notice, or "" for whatever is new."""
+    """Parses `news`: recipient and the name of a notice, or "" for any new one."""
     return [(parts[0], parts[1] if len(parts) > 1 else "") for parts in orjson.loads(message)]
 
 
 def shown(raw: bytes) -> Issued:
-    """What a notice says, as it lies in its drawer."""
+    """The content of a notice from its shared hash."""
     return Issued.model_validate_json(packing.unpack(raw))
 
 
 def delivery_of(raw: bytes | None) -> Delivery:
-    """What became of it, as it lies there; nothing when no mark has come."""
+    """The stored delivery state; empty if no mark has arrived."""
     if raw is None:
         return Delivery()
     received, acknowledged, parked, redelivered = (_reached(raw, slot) for slot in range(len(SLOTS)))
@@ -177,8 +177,8 @@ def _reached(raw: bytes, number: int) -> Reached | None:
 
 
 class Inbox(NamedTuple):
-    """Some of a recipient's notices, in the order of their cursor. `log` names the log that the offsets are of; `more`: there are
-    others behind."""
+    """Some of a recipient's notices in the order of their cursor. `log` identifies the log of the offsets; `more`: there are
+    later ones."""
 
     log: str
     entries: list[Entry]
@@ -186,7 +186,7 @@ class Inbox(NamedTuple):
 
 
 class Addressed(NamedTuple):
-    """A notice and whom it went to."""
+    """A notice and its recipient."""
 
     recipient: str
     entry: Entry
@@ -198,16 +198,16 @@ class InboxViews:
     _redis: RedisLike
 
     async def inbox(self, recipient: str, *, after: int, limit: int) -> Inbox:
-        """The notices behind the offset `after` (-1: from the oldest that is kept)."""
+        """The notices after the offset `after` (-1: from the oldest retained one)."""
         log, entries = await self._some(recipient, "i", after, "+inf", limit + 1)
         return Inbox(log, entries[:limit], len(entries) > limit)
 
     async def unreceived(self, recipient: str, *, upto: int, limit: int) -> list[Entry]:
-        """Those up to and with `upto` of which no mark says that they were received or acknowledged."""
+        """Notices up to and including `upto` without a mark of receipt or acknowledgement."""
         return (await self._some(recipient, "u", -1, str(upto), limit))[1]
 
     async def _some(self, recipient: str, concern: str, after: int, high: str, most: int) -> tuple[str, list[Entry]]:
-        """At most so many behind `after`, up to and with `high`. Those that have ended and are not swept yet are passed over."""
+        """At most this many after `after`, up to and including `high`. Expired ones that are not purged yet are skipped."""
         bucket, now_ms, key = bucket_of(recipient), int(time.time() * 1000), PROJECT.key(bucket_of(recipient), concern, recipient)
         entries: list[Entry] = []
         while True:
@@ -229,7 +229,7 @@ class InboxViews:
         return [entry for entry in entries if entry is not None]
 
     async def noticed(self, recipient: str, name: str) -> Entry | None:
-        """One notice by its name (inbox.py); None when it is not in the inbox (any more)."""
+        """One notice by its name; None if it is not in the inbox (any more)."""
         bucket = bucket_of(recipient)
         read = WholeRead(self._redis, atomic=True)
         _ask_notice(read, bucket, name)
@@ -269,7 +269,7 @@ def _entry(offset: int, body: bytes | None, state: bytes | None) -> Entry | None
 
 
 def _log_of(stamp: str) -> str:
-    """Which `notifications.issued.v1` the views are of."""
+    """The `notifications.issued.v1` that the views belong to."""
     match = _ISSUED_ID.search(stamp)
     if match is None:
         raise Rebuilding("the views are of another log")

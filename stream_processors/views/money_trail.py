@@ -1,8 +1,8 @@
-"""The cases that a money trail is made of: all that a set of accounts leads to, of any queue, in two round trips.
+"""The cases of a money trail: everything that a set of accounts leads to, of any queue, in two round trips.
 
-Which of it an officer may see is the caller's to decide (gateway/money_trail/service.py): this reads whole cases of others.
-A case that was merged or split leads on to where its signals are; each such step is one trip more.
-Invariant: nothing is answered half folded.
+The caller decides which of it an officer may see (gateway/money_trail/service.py): this reads whole cases of others. A case that
+was merged or split leads on to the cases with its signals; each such step is one more trip. Invariant: an incomplete view is
+never read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class NamedRow(Row):
 
 
 class TrailSignal(Row):
-    """A view of JoinedSignal: what it says of a transfer."""
+    """A view of JoinedSignal: the transfer that it reports."""
 
     signal_id: str
     institution: str
@@ -48,7 +48,7 @@ class TrailSignal(Row):
 
 
 class TrailCase(Row):
-    """A view of Case: the transfers that its signals report, and where else its signals are."""
+    """A view of Case: the transfers that its signals report, and the other cases that hold its signals."""
 
     case_id: str
     queue: str
@@ -95,7 +95,7 @@ class TrailViews:
         return TrailRead(trail_cases, more)
 
     async def _leading(self, tokens: list[str], now_ms: int, most: int) -> tuple[list[str], frozenset[str]]:
-        """Case ids by the index, those with the newest signals, and the tokens that lead to more."""
+        """Case ids from the index, those with the newest signals first, and the tokens that lead to more."""
         read = WholeRead(self._redis)
         for token in tokens:
             ask_entries(read, token, now_ms, most + 1)

@@ -1,7 +1,7 @@
-"""What `oversee` keeps and what the views show of it: one record each of an appraisal, measure, data request, campaign.
+"""Records of `oversee` and their views: appraisals, supervision actions, data requests, campaigns.
 
-oversee:  k:<about>  a record and its revision, in a drawer like a case
-project:  o:<about>  the same, for readers; `overseen` are the names of those that are listed; a:<id> the outcome of a request
+oversee: k:<about> a record and its revision, in a shared hash like a case
+project: o:<about> the same, for readers; `overseen` are the names of the listed ones; a:<id> the outcome of a request
 
 Invariant: only a newer revision replaces a record, so the order of facts does not matter.
 """
@@ -57,7 +57,7 @@ class OverseenRow(Row):
         return next((raw for raw in raw_parts if raw != b"null"), None)
 
     def answer(self) -> bytes:
-        """The change without its record, for whoever asked (an OversightChange again)."""
+        """The change without its record, as an OversightChange, for the caller."""
         names = ("action_id", "about", "outcome", "at", "actor", "detail", "problem", "revision")
         return orjson.dumps({name: getattr(self, name) for name in names}, option=orjson.OPT_UTC_Z)
 
@@ -67,7 +67,7 @@ def record_effect(about: str, revision: int, raw: bytes) -> Effect:
 
 
 def fold_oversee(envelope: RowEnvelope[OverseenRow]) -> list[Effect]:
-    """The whole record, when the request was applied."""
+    """The whole record, if the request was applied."""
     change, raw = envelope.data, envelope.data.record_json
     if raw is None or change.about is None or change.revision is None:
         return []
@@ -75,7 +75,7 @@ def fold_oversee(envelope: RowEnvelope[OverseenRow]) -> list[Effect]:
 
 
 def project_overseen(envelope: RowEnvelope[OverseenRow]) -> list[Effect]:
-    """The record for its readers; the outcome for who waits for it; what it changed of the scorecards."""
+    """The record for its readers, the outcome for the caller that waits for it, and the change to the scorecards."""
     change, raw, at_ms = envelope.data, envelope.data.record_json, instant_ms(envelope.data.at)
     effects: list[Effect] = []
     if change.action_id and change.outcome is not ActionOutcome.REDELIVERY:
@@ -92,7 +92,7 @@ def project_overseen(envelope: RowEnvelope[OverseenRow]) -> list[Effect]:
 
 
 def parsed(about: str, raw: bytes) -> Record:
-    """The record that this is the JSON of."""
+    """The record in this JSON."""
     return PARTS[about.partition(":")[0]][0].model_validate_json(raw)
 
 
@@ -100,11 +100,11 @@ class OversightViews:
     _redis: RedisLike
 
     async def overseen(self, about: str) -> Record | None:
-        """An appraisal, measure, data request or campaign."""
+        """An appraisal, supervision action, data request or campaign."""
         return next(iter(await self._records([about])), None)
 
     async def all_overseen(self, part: str) -> list[Record]:
-        """All records of a part that is listed, by name. Two round trips."""
+        """All records of a listed part, by name. Two round trips."""
         read = WholeRead(self._redis)
         for bucket in range(BUCKETS):
             read.of(bucket).smembers(PROJECT.key(bucket, _NAMES))

@@ -1,7 +1,7 @@
-"""How the views are read: values, and behind them the proof that they are whole.
+"""Reads the views: values, followed by the proof that they are complete.
 
-Invariant: the stamps are read after the values. Where Redis was emptied in between they are missing, so a view is never answered
-half folded: whoever reads gets Rebuilding.
+Invariant: the stamps are read after the values. If Redis was emptied in between they are missing, so an incomplete view is never
+returned: the reader gets Rebuilding.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from stream_processors.state.store import RedisLike
 
 
 class Rebuilding(RuntimeError):
-    """The views are being folded from the log; ask again in a moment."""
+    """The views are being rebuilt from the log; retry in a moment."""
 
 
 class WholeRead:
-    """One round trip. `atomic`: nothing is folded between two of its commands. `stamp` is there once it was answered."""
+    """One round trip. `atomic`: no write runs between two of its commands. `stamp` is set after the answer."""
 
     def __init__(self, redis: RedisLike, *, atomic: bool = False) -> None:
         self._pipe = redis.pipeline(transaction=atomic)
@@ -28,12 +28,12 @@ class WholeRead:
         self.stamp = ""
 
     def of(self, bucket: int) -> Any:
-        """The pipeline, for a command about a key of this bucket."""
+        """The pipeline, for a command on a key of this bucket."""
         self._buckets[bucket] = None
         return self._pipe
 
     async def answer(self) -> list[Any]:
-        """The answers to the commands. Rebuilding when one of their buckets is not whole."""
+        """The answers to the commands. Raises Rebuilding if one of their buckets is incomplete."""
         if not self._buckets:
             return []
         for bucket in self._buckets:
@@ -47,5 +47,5 @@ class WholeRead:
 
 
 def live_value(entry: bytes | None) -> bytes | None:
-    """The value of an entry of a shared hash; None where there is none, or it has ended."""
+    """The value of an entry in a shared hash; None if it is missing or expired."""
     return None if entry is None else taken(entry, int(time.time() * 1000))

@@ -1,7 +1,7 @@
-"""Receipts: what became of a signal, for its sender.
+"""Receipts: the outcome of a signal, for its sender.
 
-Keys: `r` a receipt a version, in a shared hash, `x` the newest retraction or correction. Invariant: a version has one receipt,
-and of withdrawals the newest counts, so the order of facts does not matter.
+Keys: `r` a receipt for each version, in a shared hash, `x` the newest retraction or correction. Invariant: a version has one
+receipt, and of withdrawals the newest counts, so the order of facts does not matter.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from stream_processors.views.scorecards import tallies
 
 
 class Receipt(Stored):
-    """What became of a signal: `outcome` assessed, resend (then `of` is the signal it repeats) or retracted, and where it went.
+    """The outcome of a signal and its cases. `outcome`: assessed, resend (then `of` is the repeated signal) or retracted.
 
-    `reasons` are those that rest on the signal alone: they are all that its sender may read; of a lead of organized crime
-    `severity` follows from them. `version` is the one that counts, or was the last to.
+    `reasons` are those that rest on the signal alone, because its sender may read no others; for a lead of organized crime,
+    `severity` follows from them. `version` is the one that counts, or the last one that did.
     """
 
     signal_id: str
@@ -56,7 +56,7 @@ class Receipt(Stored):
 
 
 class Withdrawal(Stored):
-    """A signal's newest retraction or correction: versions below `below_version` are dead."""
+    """A signal's newest retraction or correction: versions below `below_version` no longer count."""
 
     institution: str
     below: int
@@ -64,8 +64,8 @@ class Withdrawal(Stored):
 
 
 def project_assessed(envelope: RowEnvelope[ReceiptRow]) -> list[Effect]:
-    """A receipt for a signal that counts, re-sends or came dead; its newest retraction; its indicators' way to its cases; a
-    counter for every outcome; what it adds to the scorecards."""
+    """A receipt for a signal that counts, is a re-send or was retracted before it came; its newest retraction; the index entries
+    of its indicators; a counter for each outcome; its contribution to the scorecards."""
     fact = envelope.data
     who = fact.institution or "unknown"
     effects = [count_outcome(fact.outcome.value, who)]
@@ -82,8 +82,8 @@ def project_assessed(envelope: RowEnvelope[ReceiptRow]) -> list[Effect]:
 
 
 def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
-    """The receipt as stored under the signal's name: empty fields left out, packed. Without the sender's reference: nobody reads
-    it from here, and sealed it would be the larger part."""
+    """The stored receipt: packed, without empty fields. It leaves out the sender's reference, because nobody reads it from here
+    and its sealed form would be the larger part."""
     assert fact.institution
     raw: dict[str, object] = {
         "outcome": fact.outcome.value,
@@ -105,12 +105,12 @@ def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
 
 
 def receipt_of(signal_id: str, raw: bytes) -> Receipt:
-    """What `receipt_json` wrote under the name of a version of this signal."""
+    """Reads the receipt that `receipt_json` wrote for a version of this signal."""
     return Receipt.model_validate({"signal_id": signal_id, **orjson.loads(unpack(raw))})
 
 
 def _reason(reason: ReasonRow) -> dict[str, object]:
-    """Named members only: a newer version's model may have more, and both must fold the same receipt in an upgrade."""
+    """Named fields only: a newer version's model may have more, and both must write the same receipt during an upgrade."""
     return {"rule": reason.rule, "points": reason.points, "evidence": reason.evidence}
 
 
@@ -120,8 +120,8 @@ def withdrawal_json(fact: ReceiptRow) -> bytes:
 
 
 def told(signal_id: str, receipts: Sequence[Receipt], withdrawal: Withdrawal | None) -> Receipt | None:
-    """The receipt as its sender sees it: of the newest version, and taken back when it was. A retraction that came before its
-    signal is told too."""
+    """The receipt that the sender sees: the newest version's, marked as retracted if it was. A retraction that came before its
+    signal has a receipt, too."""
     newest = max(receipts, key=lambda receipt: receipt.version, default=None)
     if withdrawal is None or (newest is not None and newest.version >= withdrawal.below):
         return newest

@@ -1,10 +1,10 @@
-"""The scorecards' cells in Redis: a hash a party and period, from figure to number; and the names of all parties.
+"""The scorecards' cells in Redis: a hash for each party and period, from figure to number; and the names of all parties.
 
-    {pr3}z:i:2026-03-02:bank-001   a day; beside it lie the month 2026-03 and the year 2026, which the same call adds to
-    {pr3}parties                   `ibank-001`, `upublic-security-630202`: whoever ever had a cell
+    {pr3}z:i:2026-03-02:bank-001   a day; the same call adds to the month 2026-03 and the year 2026 beside it
+    {pr3}parties                   `ibank-001`, `upublic-security-630202`: everyone who ever had a cell
 
-Invariant: a cell is the sum of what the facts add to it, in any order; at 0 it is not there, and a hash ends before the first of
-its facts leaves the log, so that a state which was rebuilt is the state that was never lost.
+Invariant: a cell is the sum of the facts' contributions, in any order; a cell of 0 does not exist, and a hash expires before the
+first of its facts leaves the log, so a rebuilt state equals a state that was never lost.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Book = dict[str, dict[str, int]]
 
 
 class _Place(NamedTuple):
-    """Where a party's day lies."""
+    """The location of a party's day."""
 
     bucket: int
     key: str
@@ -43,7 +43,7 @@ class _Place(NamedTuple):
 
 
 def tallies(leaves: Iterable[Leaf]) -> list[Effect]:
-    """One effect a party and day."""
+    """One effect for each party and day."""
     figures_by_place: dict[_Place, dict[str, int]] = {}
     for kind, party, at, figure, n in leaves:
         figures = figures_by_place.setdefault(_place(kind, party, (at + CHINA).date()), {})
@@ -60,12 +60,12 @@ def _place(kind: CardKind, party: str, day: date) -> _Place:
 
 
 def _ends_ms(over: date) -> int:
-    """When the cells of a period end that is over on this day of China's time."""
+    """When the cells of a period expire that ends on this day in China's time."""
     return (over.toordinal() - _EPOCH_DAY + KEPT_DAYS) * DAY_MS - _CHINA_MS
 
 
 def today(now: datetime) -> str:
-    """The day of an instant in China's time; its month and year are the first characters."""
+    """The day of an instant in China's time; its first characters are the month and the year."""
     return (now + CHINA).date().isoformat()
 
 

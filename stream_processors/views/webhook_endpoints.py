@@ -1,5 +1,5 @@
-"""Endpoints of institutions, one value an institution, of its newest revision (key `h`); and what they did not take, which
-inbox.py projects.
+"""Endpoints of institutions, one value for each institution, of its newest revision (key `h`); inbox.py projects their parked
+notices.
 
 Invariant: of two records with one revision the first counts, as for the sender (webhooks/delivery_queue.py).
 """
@@ -24,14 +24,14 @@ FOR_EVER_MS = (1 << 47) - 1
 
 
 def project_endpoints(envelope: Envelope[Endpoints]) -> list[Effect]:
-    """An institution's endpoints, for ever, unless a newer revision says otherwise. They are seldom, so they are read in full."""
+    """An institution's endpoints. They have no expiry; a newer revision replaces them. They are few, so they are read in full."""
     current = envelope.data
     return [put_newer(bucket_of(current.institution), f"h:{current.institution}", current.revision, dump(current), FOR_EVER_MS)]
 
 
 class Parked(NamedTuple):
-    """Notices that an endpoint did not take and that nobody has acknowledged or asked for since, the newest first; `more`: there
-    are others."""
+    """Notices that an endpoint did not accept and that nobody has acknowledged or redelivered since, the newest first; `more`:
+    there are others."""
 
     entries: list[Entry]
     more: bool
@@ -43,7 +43,7 @@ class WebhookViews(InboxViews):
     _redis: RedisLike
 
     async def endpoints(self, institution: str) -> Endpoints | None:
-        """As they count; None when it never registered any."""
+        """The current ones; None if the institution never registered any."""
         read, bucket = WholeRead(self._redis), bucket_of(institution)
         read.of(bucket).hget(PROJECT.key(bucket, "h", institution), "text")
         (text,) = await read.answer()
@@ -66,7 +66,7 @@ class WebhookViews(InboxViews):
         return Parked(await self._placed(bucket, parked[:limit]), len(parked) > limit)
 
     async def _placed(self, bucket: int, entries: list[Entry]) -> list[Entry]:
-        """With where they stand in the log. One that no inbox shows any more is left out."""
+        """Adds their offsets in the log. Leaves out a notice that no inbox shows any more."""
         read = WholeRead(self._redis)
         for entry in entries:
             notice = entry.issued.notification
@@ -82,6 +82,6 @@ def _name(entry: Entry) -> str:
 
 
 def _still_parked(entry: Entry, at_ms: int) -> bool:
-    """Whether nothing has come since that makes it another thing: it was acknowledged, or asked for once more."""
+    """Whether nobody has acknowledged or redelivered the notice since it was parked."""
     again = entry.delivery.redelivered
     return entry.delivery.acknowledged is None and (again is None or again.at <= from_ms(at_ms))

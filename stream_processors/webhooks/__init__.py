@@ -1,4 +1,4 @@
-"""Signed webhooks: how orders and early warnings reach an institution that asked to be called (docs/guide/webhooks.md).
+"""Signed webhooks: orders and early warnings for institutions with endpoints (docs/guide/webhooks.md).
 
-`sign`, `guard`, `answers`, `schedule` and `endpoints` are pure; `post` alone touches the network.
+Everything but `http_client` is pure; it alone touches the network.
 """

@@ -1,8 +1,8 @@
-"""Which addresses may be called: a table of ranges, and the IPv4 addresses that hide in IPv6 ones. Pure.
+"""Blocked address ranges: a table, and the IPv4 addresses embedded in IPv6 ones. Pure.
 
-The ranges are those of the IANA special-purpose registries that are not globally reachable, and the metadata services of
-clouds; Python's own predicates change between its versions and miss some.
-Invariant: an address that carries another (mapped, translated) is called only if the one it carries may be.
+The ranges are those of the IANA special-purpose registries that are not globally reachable, and the metadata services of clouds;
+Python's own predicates change between its versions and miss some. Invariant: an address that embeds another (mapped, translated)
+is allowed only if the embedded one is.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _NO_EXCEPTIONS = Calls()
 
 
 def parse(text: str) -> Address | None:
-    """The address of a literal; a mapped one is the IPv4 address that it is. None when it is none."""
+    """The address of a literal, or None; a mapped address becomes its IPv4 address."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -72,7 +72,7 @@ def parse(text: str) -> Address | None:
 
 
 def refusal(address: Address, calls: Calls) -> str | None:
-    """Why the address may not be called; None when it may be."""
+    """The reason why the address may not be called; None if it may."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return refusal(address.ipv4_mapped, calls)
@@ -92,8 +92,8 @@ def _first(table: tuple[tuple[Network, str], ...], address: Address) -> str | No
 
 
 def _of_ipv6(address: IPv6Address, calls: Calls) -> str | None:
-    """What is global is called; beside it only what is translated to a public IPv4 address. A way through a translator is
-    not the dedicated line that an exception of the policy means, so none of them counts for the address inside."""
+    """Allows global addresses and those that are translated to a public IPv4 address. An exception of the policy means a
+    dedicated line, not a path through a translator, so exceptions do not apply to the embedded address."""
     if address in _NAT64:
         return _inside(address, calls)
     if address not in _GLOBAL:

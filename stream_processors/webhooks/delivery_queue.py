@@ -1,8 +1,8 @@
-"""What is still to be sent: a lane for each endpoint of a partition's institutions, in the order of the log. Pure.
+"""Pending deliveries: a lane for each endpoint of a partition's institutions, in the order of the log. Pure.
 
-A fold of three topics: the endpoints, the notices that are for them, and the marks that say what became of each. A notice is in
-its lane until a mark says that the endpoint took it, that it was given up, or that it was acknowledged by whatever way.
-Invariant: nothing leaves a lane because of what is only in memory; whoever folds the same records has the same lanes.
+A projection of three topics: the endpoints, their notices, and the delivery marks. A notice is in its lane until a mark reports
+that the endpoint accepted it, that it was parked, or that it was acknowledged through any channel. Invariant: nothing leaves a
+lane because of memory alone; everyone who projects the same records has the same lanes.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from stream_processors.webhooks.payload import WebhookMessage, id_of
 from stream_processors.webhooks.policy import Retries
 
 HELD = 500
-"""Bodies of a lane in memory. Later ones are read from the log when it is their turn."""
+"""Bodies of a lane in memory. Later ones are read from the log when their turn comes."""
 _KEPT_MS = int(NOTICE_KEPT.total_seconds() * 1000)
 _ENDS = (DeliveryState.RECEIVED, DeliveryState.PARKED)
 
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """A notice for one endpoint. `place`: its offset among the notices; `marked`: no mark about it stands before this offset.
-    `again`: somebody asked for it once more. `body` and `kind` are None until it is read (again) from the log."""
+    """A notice for one endpoint. `place`: its offset among the notices; `marked`: all marks about it are at or after this offset.
+    `again`: it is a redelivery. `body` and `kind` are None until they are read (again) from the log."""
 
     name: str
     notification_id: str
@@ -43,9 +43,9 @@ class Item:
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One endpoint. `since_ms`: notices of before are not for it. `trying`: how it goes with the first item; `at_work`: it is
-    being sent; `stopped`: the endpoint wants no more, and the log does not say so yet; `is_removed`: it was taken away; `once`:
-    notices that the log holds more than once, whatever asks for them (domain/notifications/imitation.py), of a hub and day."""
+    """One endpoint. `since_ms`: earlier notices are not for it. `trying`: the delivery of the first item; `at_work`: it is being
+    sent; `stopped`: the endpoint refused all further calls, but the log does not record it yet; `is_removed`: it was deleted;
+    `once`: notices about a hub and day that the log can hold more than once (domain/notifications/imitation.py)."""
 
     endpoint: WebhookEndpoint
     since_ms: int
@@ -67,21 +67,21 @@ class Lane:
         return not self.stopped and self.endpoint.disabled_at is None
 
     def due(self, now: datetime) -> bool:
-        """Whether its first item is to be sent now."""
+        """Whether its first item must be sent now."""
         if self.at_work or not self.open or not self.items:
             return False
         return self.trying is None or self.trying.next_at is None or self.trying.next_at <= now
 
     @property
     def waits_since_ms(self) -> int:
-        """Since when its first item could be sent."""
+        """The time since which its first item could have been sent."""
         if self.trying is not None and self.trying.next_at is not None:
             return instant_ms(self.trying.next_at)
         return self.head.begun_ms if self.head is not None else 0
 
     def delivery(self, owned_ms: int) -> schedule.Delivery:
-        """How it goes with the first item; if it was not tried, from when its time counts: since it was issued, the endpoint was
-        switched on or this process took the lane over."""
+        """The delivery of the first item. Before its first attempt, its time counts from the latest of these: the notice was
+        issued, the endpoint was enabled, this process took over the lane."""
         item = self.head
         assert item is not None
         if self.trying is None or self.trying.message_id != item.name:
@@ -95,17 +95,17 @@ class Lane:
         return max(item.begun_ms, instant_ms(self.endpoint.changed_at), owned_ms)
 
     def overdue(self, now: datetime, retries: Retries, owned_ms: int, most: int) -> list[Item]:
-        """What has waited, behind an item that was given up, for as long as that one was tried."""
+        """Items that have waited behind a parked one for as long as that one was tried."""
         ends_ms = instant_ms(now) - retries.give_up_s * 1000
         return _while(self.items.values(), lambda item: self.begun_ms(item, owned_ms) < ends_ms, most)
 
     def outlived(self, now: datetime, most: int) -> list[Item]:
-        """What no inbox shows any more."""
+        """Items that no inbox shows any more."""
         ends_ms = instant_ms(now) - _KEPT_MS
         return _while(self.items.values(), lambda item: max(item.noticed_ms, item.begun_ms if item.again else 0) < ends_ms, most)
 
     def put(self, item: Item) -> None:
-        """Behind the others; what is there stays where it is."""
+        """Appends the item; an item that is in the lane keeps its place."""
         if item.name in self.items:
             return
         if item.body is not None and self.bodies >= HELD:
@@ -114,7 +114,7 @@ class Lane:
         self.items[item.name] = item
 
     def is_first(self, message: WebhookMessage) -> bool:
-        """False for what was issued before, of the kind that is issued again and again."""
+        """False for a repetition of a notice of the kind that is issued repeatedly."""
         if message.kind != NotificationKind.IMPERSONATION:
             return True
         was_issued = message.name in self.once
@@ -129,7 +129,7 @@ class Lane:
             self.trying = None
 
     def read(self, item: Item, message: WebhookMessage) -> None:
-        """What the log says of an item."""
+        """Takes the kind and body of an item from the log."""
         self.bodies += item.body is None
         item.kind, item.body, item.noticed_ms = message.kind, message.body, message.noticed_ms
 
@@ -144,7 +144,7 @@ def _while(items: Iterable[Item], holds: Callable[[Item], bool], most: int) -> l
 
 
 class Lanes:
-    """Those of one partition. `marks`: the next record of the marks."""
+    """The lanes of one partition. `marks`: the offset of the next mark."""
 
     def __init__(self) -> None:
         self._known: dict[str, Endpoints] = {}
@@ -156,14 +156,14 @@ class Lanes:
             yield from lanes.values()
 
     def has(self, recipient: str) -> bool:
-        """Whether anything of the recipient's is looked at."""
+        """Whether the recipient has a lane."""
         return bool(self._lanes.get(recipient))
 
     def known(self, institution: str) -> Endpoints | None:
         return self._known.get(institution)
 
     def registered(self, registration: Endpoints, at_ms: int) -> list[Lane]:
-        """Takes an institution's endpoints as they are from now on; the lanes that are new."""
+        """Replaces an institution's endpoints and returns the new lanes."""
         previous = self._known.get(registration.institution)
         if previous is not None and registration.revision <= previous.revision:
             return []
@@ -184,8 +184,8 @@ class Lanes:
         return new
 
     def issued(self, message: WebhookMessage, recipient: str, place: int, at_ms: int, only: Lane | None = None) -> None:
-        """A notice is in the log. `only`: it was passed over before this lane was known. What no inbox shows any more is written
-        again after a lost place, and called by nobody."""
+        """Adds a notice from the log. `only`: a lane that was not known when the notice was read first. A notice that no inbox
+        shows any more is written again after a lost offset, but never sent."""
         if message.noticed_ms + _KEPT_MS <= at_ms:
             return
         for lane in [only] if only is not None else self._lanes.get(recipient, {}).values():
@@ -204,7 +204,7 @@ class Lanes:
                 )
 
     def marked(self, mark: DeliveryMark, place: int, at_ms: int) -> bool:
-        """A mark is in the log. False when it asks for a notice without saying where that is."""
+        """Applies a mark from the log. False if it redelivers a notice without giving its offset."""
         name, is_placed = id_of(mark.recipient, mark.notification_id), True
         for endpoint_id, lane in self._lanes.get(mark.recipient, {}).items():
             own = mark.endpoint_id in (None, endpoint_id)
@@ -229,7 +229,7 @@ class Lanes:
         return True
 
     def lowest(self, issued: int, marks: int) -> tuple[int, int]:
-        """From where notices and marks must be read to find again what is pending. `issued`, `marks`: the next of each."""
+        """The offsets from which notices and marks must be read to find all pending items. `issued`, `marks`: the next ones."""
         for lane in self:
             first = next((item for item in lane.items.values() if not item.again), None)
             issued = issued if first is None else min(issued, first.place)

@@ -1,8 +1,8 @@
-"""A delivery's way to one endpoint as a transition table, and when it is tried again. Pure.
+"""A delivery to one endpoint as a transition table, and the time of its next attempt. Pure.
 
 The wait doubles and is spread by a hash of message and endpoint, so the same delivery waits the same time wherever it is
-computed. Invariant: a delivery that is neither received, acknowledged nor parked has a time of its next attempt, and it comes
-to an end within the policy's bounds, whatever the endpoint answers.
+computed. Invariant: a delivery that is neither received, acknowledged nor parked has a time of its next attempt, and it ends
+within the policy's bounds, whatever the endpoint answers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryRequest(StrEnum):
-    """What others than the endpoint do to a delivery."""
+    """Events of a delivery from others than the endpoint."""
 
     ACKNOWLEDGE = "acknowledge"
     REPLAY = "replay"
@@ -46,8 +46,8 @@ UNDER_WAY = (DeliveryState.SENT, DeliveryState.RETRYING, DeliveryState.REDELIVER
 
 
 class Delivery(Stored):
-    """One message to one endpoint. `attempts` counts all of them, `round_from` those before the present round (a replay begins
-    a new one, at `round_at`); `next_at` is None when nothing is to come."""
+    """One message to one endpoint. `attempts` counts all of them, `round_from` those before the current round (a replay begins a
+    new one, at `round_at`); `next_at` is None if no attempt follows."""
 
     message_id: Name
     endpoint_id: Name
@@ -67,7 +67,7 @@ class Delivery(Stored):
 
 
 class DeliveryStep(NamedTuple):
-    """What moves a delivery: the answer to which of its attempts, and by which policy and when."""
+    """An event of a delivery: the response to an attempt, by a policy and at a time."""
 
     delivery: Delivery
     answer: Answer
@@ -109,7 +109,7 @@ def _start_replay(step: DeliveryStep) -> dict[str, Any]:
 
 
 def _ignore_word(step: DeliveryStep) -> dict[str, Any]:
-    """A late word: nothing changes."""
+    """A late response: nothing changes."""
     return {}
 
 
@@ -135,7 +135,7 @@ _ROWS: dict[tuple[str, str], Row] = {
     },
 }
 TABLE = Table("delivery", _ROWS)
-"""Other combinations are refused: a redelivery of a notice that is being sent or was acknowledged."""
+"""Other combinations are refused: a replay of a notice that is being sent or was acknowledged."""
 
 
 def first(*, message_id: str, endpoint_id: str, recipient: str, now: datetime) -> Delivery:
@@ -147,8 +147,8 @@ def first(*, message_id: str, endpoint_id: str, recipient: str, now: datetime) -
 
 
 def answered(*, delivery: Delivery, answer: Answer, attempt: int, retries: Retries, now: datetime) -> Delivery:
-    """The delivery after the answer to its `attempt`-th try (from 1). A second word about an earlier attempt changes nothing,
-    unless it says that the message arrived."""
+    """The delivery after the response to its `attempt`-th try (from 1). A second response to an earlier attempt changes nothing,
+    unless it reports success."""
     if attempt <= delivery.attempts and answer.outcome is not CallOutcome.DELIVERED:
         return delivery
     changed = _apply_event(answer.outcome, DeliveryStep(delivery, answer, attempt, retries, now), _ENDPOINT)
@@ -157,12 +157,12 @@ def answered(*, delivery: Delivery, answer: Answer, attempt: int, retries: Retri
 
 
 def requested(*, delivery: Delivery, request: DeliveryRequest, retries: Retries, now: datetime) -> Delivery | Refusal:
-    """The delivery after a person or an institution asked something of it."""
+    """The delivery after a request of a person or an institution."""
     return _apply_event(request, DeliveryStep(delivery, Answer(CallOutcome.DELIVERED), delivery.attempts, retries, now), _PERSON)
 
 
 def list_allowed(delivery: Delivery) -> tuple[str, ...]:
-    """What may be asked of the delivery in its state."""
+    """The requests that the state of the delivery allows."""
     return TABLE.allowed(delivery.state, None, _PERSON)
 
 
@@ -184,6 +184,6 @@ def wait_s(delivery: Delivery, tries: int, wish_s: float | None, retries: Retrie
 
 
 def _spread_share(message_id: str, endpoint_id: str, tries: int) -> float:
-    """From 0 up to 1, the same for the same names."""
+    """From 0 to below 1, the same for the same names."""
     digest = hashlib.sha256(f"{message_id}\x1f{endpoint_id}\x1f{tries}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / float(1 << 48)

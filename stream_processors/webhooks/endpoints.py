@@ -1,7 +1,7 @@
-"""Where an institution wants to be called: registration, its secrets over their rotation, and being switched off. Pure but for
-the sealing nonce; random bytes come in as an argument.
+"""Webhook endpoints of an institution: registration, rotation of secrets, disabling. Pure except for the sealing nonce; random
+bytes are an argument.
 
-Invariant: a secret is told once, to whoever registered or replaced it, and lies sealed everywhere else; so does an address.
+Invariant: a secret is returned once, to the request that created it, and is sealed everywhere else; so is an address.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ INVALID = "invalid-endpoint"
 
 
 class EndpointIn(Strict):
-    """What an institution sends: `{"url": "https://hooks.bank.example/liandong", "kinds": ["order", "early_warning"]}`."""
+    """The body of a registration: `{"url": "https://hooks.bank.example/liandong", "kinds": ["order", "early_warning"]}`."""
 
     url: str = Field(min_length=1, max_length=8192)
     kinds: Annotated[tuple[Wanted, ...], Field(min_length=1), AtMost(32)]
 
 
 def faults_of(body: EndpointIn, *, calls: Calls, kinds: Collection[str]) -> tuple[BodyFault, ...]:
-    """What is wrong with a registration, by place. `kinds`: the kinds of message that there are."""
+    """The faults of a registration by place. `kinds`: all kinds of message."""
     target = guard.target_of(body.url, calls)
     faults = [BodyFault("/url", target.why)] if isinstance(target, Refusal) else []
     for number, kind in enumerate(body.kinds):
@@ -55,7 +55,7 @@ def register(
     hooks: Hooks,
     now: datetime,
 ) -> tuple[WebhookEndpoint, str]:
-    """The registration and its secret, which is told only now. Refused (`invalid-endpoint`) with a fault for each place."""
+    """The registration and its secret, which is shown only now. Refused (`invalid-endpoint`) with a fault for each place."""
     if faults := faults_of(body, calls=hooks.calls, kinds=known):
         raise Refused(INVALID, f"{faults[0].pointer}: {faults[0].detail}", faults)
     text = sign.secret_of(random_bytes)
@@ -73,21 +73,21 @@ def register(
 
 
 def masked(url: str) -> str:
-    """`https://hooks.bank.example/…`: what may be shown of an address; its path and query may hold a token."""
+    """`https://hooks.bank.example/…`: the visible part of an address; its path and query may contain a token."""
     parts = urlsplit(url)
     rest = "" if parts.path in ("", "/") and not parts.query and not parts.fragment else "/…"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{rest}"
 
 
 def url_of(endpoint: WebhookEndpoint, sealer: Sealer) -> str:
-    """The whole address. UnsealError when the key is not here."""
+    """The whole address. UnsealError if its key is missing."""
     return sealer.unseal(endpoint.url_sealed, f"{endpoint.endpoint_id}/url")
 
 
 def rotate(
     endpoint: WebhookEndpoint, *, random_bytes: bytes, sealer: Sealer, hooks: Hooks, now: datetime, at_once: bool = False
 ) -> tuple[WebhookEndpoint, str]:
-    """A new secret. The ones before it go on signing for a while, but with `immediately` (somebody else has them)."""
+    """A new secret. Earlier ones keep signing for a while, except with `immediately` (somebody else has them)."""
     until = now if at_once else now + timedelta(seconds=hooks.overlap_s)
     retained = tuple(_ending(secret, until) for secret in endpoint.secrets if _live(secret, now) and until > now)
     if len(retained) >= MOST_SECRETS:
@@ -99,12 +99,12 @@ def rotate(
 
 
 def live_secrets(endpoint: WebhookEndpoint, sealer: Sealer, now: datetime) -> Sequence[str]:
-    """The secrets to sign with at `now`, the newest first. UnsealError when the key is not here."""
+    """The secrets to sign with at `now`, newest first. UnsealError if a key is missing."""
     return [sealer.unseal(secret.sealed, _context(endpoint.endpoint_id)) for secret in endpoint.secrets if _live(secret, now)]
 
 
 def disable(endpoint: WebhookEndpoint, why: str, now: datetime) -> WebhookEndpoint:
-    """Nothing is sent there any more: it answered 410, or somebody said so. The first reason stays."""
+    """Nothing is sent there any more: it answered 410, or somebody disabled it. The first reason stays."""
     if endpoint.disabled_at is not None:
         return endpoint
     return endpoint.model_copy(update={"disabled_at": now, "disabled_reason": why[:300], "changed_at": now})
@@ -128,5 +128,5 @@ def _live(secret: Secret, now: datetime) -> bool:
 
 
 def _ending(secret: Secret, until: datetime) -> Secret:
-    """A secret that is being replaced already does not live longer because it is replaced again."""
+    """A secret that is being replaced does not live longer through another replacement."""
     return secret.model_copy(update={"valid_until": until if secret.valid_until is None else min(secret.valid_until, until)})

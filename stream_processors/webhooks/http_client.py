@@ -1,9 +1,9 @@
-"""One attempt to deliver one message: resolve, guard, connect to the address that was guarded, post, read the status.
+"""One attempt to deliver one message: resolve, check, connect to the checked address, post, read the status.
 
-The only part of webhooks that touches the network. A connection is made for each attempt and serves no other: one that was
-opened for another name or at another time was guarded by what was true then.
-Invariant: whatever the name resolves to later and whatever the endpoint answers, only the pinned address is connected to, under
-the name's certificate; no redirect is followed, no proxy of the environment is used, and time and bytes are bounded.
+The only part of webhooks that touches the network. Each attempt makes its own connection: one opened for another name or at
+another time was checked against other facts. Invariant: whatever the name resolves to later and whatever the endpoint answers,
+only the pinned address is connected to, under the name's certificate; no redirect is followed, no proxy of the environment is
+used, and time and bytes are bounded.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _FAILED = (httpcore.NetworkError, httpcore.ProtocolError, OSError)
 
 
 def trust(cafile: Path | None = None) -> ssl.SSLContext:
-    """Certificates are checked, always; `cafile` is the operator's own authority in place of the machine's. TLS 1.2 at least is
-    said here, for some distributions' Python leaves it to a file of the machine."""
+    """Certificates are always checked; `cafile` is the operator's own authority in place of the machine's. TLS 1.2 at least is
+    set here, because some distributions' Python leaves it to a file of the machine."""
     context = ssl.create_default_context(cafile=cafile)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
 class SystemResolver:
-    """The machine's own resolver, on threads of its own: a name server that never answers holds up no other work. A look-up
-    cannot be ended, so a name has one at a time, whoever gives up waiting, and there is room for as many as there are calls."""
+    """The machine's own resolver, on threads of its own: a name server that never answers blocks no other work. A look-up cannot
+    be ended, so each name has one at a time, whoever gives up waiting, and there is room for as many as there are calls."""
 
     def __init__(self, threads: int = 256) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="webhook-resolve")
@@ -70,7 +70,7 @@ def _look_up(host: str, port: int) -> list[Any]:
 
 
 class _Bounded(httpcore.AsyncNetworkStream):
-    """A stream from which at most so many bytes are read, headers and interim answers included."""
+    """A stream with a byte limit that includes headers and interim responses."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream, most: int) -> None:
         self._inner, self._left, self._most = inner, most, most
@@ -116,7 +116,7 @@ class _Pinned(httpcore.AsyncNetworkBackend):
         return _Bounded(self._opened, self._most)
 
     async def aclose(self) -> None:
-        """Closes the socket, also one that was still amid its TLS handshake, without a goodbye that takes time."""
+        """Closes the socket without a slow goodbye, even during its TLS handshake."""
         if self._opened is not None:
             await self._opened.aclose()
 
@@ -129,7 +129,7 @@ class Poster:
         self._context, self._resolve = context, resolve
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, now: datetime) -> Answer:
-        """What became of it. `headers`: the signature (`sign.headers`); `now` is for a Retry-After that is a date."""
+        """The result of the attempt. `headers`: the signature (`signing.headers`); `now` is for a Retry-After with a date."""
         target = guard.target_of(url, self._calls)
         if isinstance(target, Refusal):
             return Answer(CallOutcome.REFUSED, target.why)
@@ -192,13 +192,13 @@ def _header(response: httpcore.Response, name: bytes) -> str | None:
 
 
 async def _drain(response: httpcore.Response) -> None:
-    """Reads what the endpoint still says and drops it: many servers end their work when the caller hangs up."""
+    """Reads and discards the rest of the response: many servers end their work if the caller hangs up."""
     async for _ in response.aiter_stream():
         pass
 
 
 def _why(error: BaseException) -> str:
-    """A sentence without anything that the endpoint said."""
+    """A sentence without any text of the endpoint."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

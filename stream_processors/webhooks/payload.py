@@ -1,9 +1,9 @@
-"""What a call says of a notice, and by which name. Pure.
+"""The message of a notice, and its id. Pure.
 
-A call is not answered by whom it was meant for alone: proxies, logs and whoever holds the address's name see it, too. So it
-carries what happened, ids and times, and nothing that anybody typed; that is read from the inbox, with a token.
-Invariant: the same notice is the same name and the same bytes, in every attempt and in every process; a value that is not named
-in CARRIED, or is of no kind of notice that may carry it, is in no call.
+Proxies, logs and the owner of the address's name may see a call, too. So it carries the event, ids and times, and no text that
+anybody typed; the recipient reads that in the inbox, with a token. Invariant: the same notice has the same id and the same bytes,
+in every attempt and in every process; a value that is not named in CARRIED, or belongs to a kind of notice that may not carry it,
+is in no call.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ TIMES = frozenset({"answer_by", "day", "due_at", "public_notice_until", "until"}
 NUMBERS = frozenset({"amount_minor", "missed_deadlines", "run", "attempt_count"})
 POLICY_WORDS = {"basis": NotificationKind.DEADLINE, "label": NotificationKind.IMPERSONATION}
 """Name of a value -> the only kind of notice in which the operator's policy wrote it. The basis of an order may be an officer's
-own words, so it is in no call."""
+own words, so no call contains it."""
 CARRIED = CODES | IDS | TIMES | NUMBERS
-"""The values of a notice that a call carries, beside the policy's words."""
+"""The values of a notice that a call carries, besides the policy's words."""
 
 
 class _OrderRow(msgspec.Struct):
@@ -52,14 +52,14 @@ class _NotificationRow(msgspec.Struct):
 
 
 class TellingRow(msgspec.Struct):
-    """A view of Issued for what is called out of it."""
+    """A view of Issued: the members of a call."""
 
     notification: _NotificationRow
     order: _OrderRow | None = None
 
 
 class WebhookMessage(NamedTuple):
-    """`name` is the webhook-id, `kind` of message, `noticed_ms` the notice's own time; `origin` the change that asked for it."""
+    """`name` is the webhook-id, `kind` of message, `noticed_ms` the time of the notice; `origin` the change behind it."""
 
     name: str
     kind: str
@@ -70,12 +70,12 @@ class WebhookMessage(NamedTuple):
 
 
 def id_of(recipient: str, notification_id: str) -> str:
-    """The webhook-id: what a receiver knows a repeated message by."""
+    """The webhook-id, by which a receiver recognises a repeated message."""
     return PREFIX + notification_name(notification_digest(recipient, notification_id))
 
 
 def message_of(value: bytes | None, recipient: str) -> WebhookMessage:
-    """Of a record of `notifications.issued.v1` under this key. ValueError when it is none, or another's."""
+    """The message of a record of `notifications.issued.v1` under this key. ValueError if it is unreadable, or another's."""
     envelope: RowEnvelope[TellingRow] = decode(NOTIFICATIONS, value, TellingRow)
     row, order = envelope.data.notification, envelope.data.order
     if row.recipient != recipient:

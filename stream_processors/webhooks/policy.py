@@ -1,6 +1,6 @@
-"""What an operator decides about calling institutions: which addresses, how often, for how long. Validated like the policy.
+"""The operator's settings of webhooks: permitted addresses, rates, times. Validated like the policy.
 
-Invariant: what is shipped allows public addresses over HTTPS and nothing else.
+Invariant: the shipped settings permit public addresses over HTTPS and nothing else.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ def _narrow(networks: tuple[Network, ...]) -> tuple[Network, ...]:
 
 
 class Calls(Strict):
-    """Which addresses may be called.
+    """The permitted addresses.
 
-    `allowed`: networks that are called although they are not public (a dedicated line to a bank). `refused`: networks that
-    are not called although they are (the operator's own, a NAT64 prefix). `literals`: a URL may have an address in place of a
-    name. `plain_http` is for tests.
+    `allowed`: private networks that may be called (a dedicated line to a bank). `refused`: public networks that may not be called
+    (the operator's own, a NAT64 prefix). `literals`: a URL may have an address in place of a name. `plain_http` is for tests.
     """
 
     plain_http: bool = False
@@ -43,7 +42,7 @@ class Calls(Strict):
 
 
 class Limits(Strict):
-    """How long one attempt may take and how much may be answered. `total_s` covers all of it but the resolving."""
+    """Limits of one attempt: time and response size. `total_s` covers all of it but the resolving."""
 
     resolve_s: float = Field(default=5.0, gt=0, le=60)
     connect_s: float = Field(default=5.0, gt=0, le=60)
@@ -52,8 +51,8 @@ class Limits(Strict):
 
 
 class Retries(Strict):
-    """When it is tried again: `first_s` doubles up to `max_s`. After `attempts`, or `give_up_s` after the first one, the
-    delivery is parked. An endpoint's own Retry-After counts up to `longest_wish_s`."""
+    """Retries: `first_s` doubles up to `max_s`. After `attempts`, or `give_up_s` after the first one, the delivery is parked.
+    An endpoint's own Retry-After counts up to `longest_wish_s`."""
 
     first_s: float = Field(default=2.0, gt=0, le=3600)
     longest_s: float = Field(default=3600.0, gt=0, le=86_400)
@@ -69,7 +68,7 @@ class Retries(Strict):
 
 
 class Hooks(Strict):
-    """`overlap_s`: how long an old secret still signs after it was replaced."""
+    """`overlap_s`: how long an old secret keeps signing after its replacement."""
 
     calls: Calls = Calls()
     limits: Limits = Limits()
@@ -77,7 +76,7 @@ class Hooks(Strict):
     overlap_s: int = Field(default=86_400, ge=0, le=30 * 86_400)
 
     def loosened(self) -> str | None:
-        """What is called beside public names over HTTPS, for the log to say loudly; None when nothing is."""
+        """The relaxed checks beyond public names over HTTPS, for a loud log line; None if there are none."""
         calls = self.calls
         exceptions = ["plain http"] if calls.plain_http else []
         exceptions += ["addresses in place of names"] if calls.literals else []
@@ -86,8 +85,8 @@ class Hooks(Strict):
 
 
 def load_hooks(path: Path | None) -> Hooks:
-    """What the operator decided about calling institutions; without a file public addresses over HTTPS alone. PolicyError when
-    the file cannot be read or is not whole."""
+    """The operator's settings of webhooks; without a file only public addresses over HTTPS. PolicyError if the file is unreadable
+    or incomplete."""
     if path is None:
         return Hooks()
     try:

@@ -1,6 +1,6 @@
-"""What an endpoint's answer means for the delivery: delivered, later again, gone or refused. Pure.
+"""The meaning of an endpoint's response for the delivery: delivered, retry later, gone or refused. Pure.
 
-Invariant: the status decides; what else the endpoint says is neither kept nor shown, but for Retry-After.
+Invariant: the status decides; the rest of the response is neither kept nor shown, except for Retry-After.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ LONGEST_WISH_S = 86_400.0
 
 
 class CallOutcome(StrEnum):
-    """DELIVERED: the endpoint has it. RETRY_LATER: it may have it next time. GONE: it wants no more, of anything.
-    REFUSED: trying again cannot help, a person must look."""
+    """DELIVERED: the endpoint has it. RETRY_LATER: it may accept it next time. GONE: it wants no more messages. REFUSED: a retry
+    cannot help, a person must look."""
 
     DELIVERED = "delivered"
     RETRY_LATER = "retry_later"
@@ -24,8 +24,8 @@ class CallOutcome(StrEnum):
 
 
 class Answer(NamedTuple):
-    """What became of one attempt. `why`: a sentence, None when delivered; `retry_after_s`: the endpoint's wish; `address`: who
-    was called, None when nobody was."""
+    """The result of one attempt. `why`: a sentence, None if delivered; `retry_after_s`: the endpoint's header; `address`: the
+    called one, None if none was."""
 
     outcome: CallOutcome
     why: str | None = None
@@ -51,14 +51,14 @@ _OTHER = (CallOutcome.REFUSED, "the endpoint responded with an unknown status")
 
 
 def of_status(status: int, retry_after: str | None, now: datetime, address: str | None = None) -> Answer:
-    """The meaning of an HTTP status. `retry_after`: the header as it came, read for what is tried again."""
+    """The meaning of an HTTP status. `retry_after`: the raw header, read for retried ones."""
     outcome, why = _SINGLE.get(status) or _CLASSES.get(status // 100, _OTHER)
     wish = retry_after_s(retry_after, now) if outcome is CallOutcome.RETRY_LATER else None
     return Answer(outcome, f"{why} ({status})" if why else None, status, wish, address)
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:
-    """Seconds of a Retry-After header in either form (RFC 9110, 10.2.3), at most a day; None when it cannot be read."""
+    """Seconds of a Retry-After header in either form (RFC 9110, 10.2.3), at most a day; None if unreadable."""
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
         # A number of any length may come; int() of a very long one is refused by Python itself.
@@ -78,7 +78,7 @@ _REASONS_OF_CLASS = {2: "taken", 3: "redirect", 5: "failed"}
 
 
 def reason_of(answer: Answer) -> str:
-    """One word for the figures. `not_called`: no address, or one that is not called; `no_answer`: no connection or no HTTP."""
+    """One word for the metrics. `not_called`: no address, or a forbidden one; `no_answer`: no connection or no HTTP."""
     if answer.status is not None:
         return _REASONS.get(answer.status) or _REASONS_OF_CLASS.get(answer.status // 100, "refused")
     return "not_called" if answer.address is None else "no_answer"

@@ -1,7 +1,7 @@
-"""Signatures of webhooks, as the Standard Webhooks specification 1.0.0 has them (symmetric, `v1`). Pure.
+"""Signatures of webhooks according to the Standard Webhooks specification 1.0.0 (symmetric, `v1`). Pure.
 
-Signed is `id.timestamp.body`, with HMAC-SHA-256. Invariant: what `headers` signs with a secret, `verify` takes with the same
-secret as long as its time is near, and nothing else; how long a comparison takes says nothing of the signature.
+The signature covers `id.timestamp.body`, with HMAC-SHA-256. Invariant: `verify` accepts exactly what `headers` signed with the
+same secret, while its time is near; the time of a comparison reveals nothing about the signature.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _TIME = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 
 
 class BadSignature(ValueError):
-    """The message is not from whom it says, was changed, or is too old to be taken."""
+    """The message is forged, was changed, or is too old."""
 
 
 def secret_of(random_bytes: bytes) -> str:
-    """`whsec_` and base64 of 24 to 64 random bytes, which the caller brings."""
+    """`whsec_` and base64 of 24 to 64 random bytes from the caller."""
     least, most = KEY_BYTES
     if not least <= len(random_bytes) <= most:
         raise ValueError(f"a secret must have {least} to {most} bytes, not {len(random_bytes)}")
@@ -38,7 +38,7 @@ def secret_of(random_bytes: bytes) -> str:
 
 
 def key_of(secret: str) -> bytes:
-    """The key of a `whsec_` secret. ValueError, which repeats nothing of it, when it is none."""
+    """The key of a `whsec_` secret. ValueError, which repeats nothing of it, if it is invalid."""
     try:
         key = b64decode(secret.removeprefix(PREFIX).encode("ascii"), validate=True)
     except ValueError:
@@ -61,7 +61,7 @@ def _mac(key: bytes, message_id: str, at_s: int, body: bytes) -> bytes:
 
 
 def headers(secrets: Sequence[str], *, message_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
-    """The three headers of one attempt, signed with each secret in turn. The id stays over the attempts, the time does not."""
+    """The three headers of one attempt, signed with each secret in turn. The id is the same in all attempts, the time is not."""
     if not secrets:
         raise ValueError("a message requires at least one secret to be signed with")
     at_s = int(sent_at.timestamp())
@@ -75,8 +75,8 @@ def headers(secrets: Sequence[str], *, message_id: str, sent_at: datetime, body:
 def verify(
     secrets: Iterable[str], received: Mapping[str, str], body: bytes, *, now: datetime, tolerance_s: int = TOLERANCE_S
 ) -> str:
-    """The message's id, when one of its signatures is of one of the secrets. `received`: headers with names in lower case, `body`
-    the bytes as they came. BadSignature says what is wrong."""
+    """The message's id, if one of its signatures matches one of the secrets. `received`: headers with lower-case names, `body`
+    the bytes as received. BadSignature gives the fault."""
     message_id, at = received.get("webhook-id", ""), received.get("webhook-timestamp", "")
     if not _ID.fullmatch(message_id):
         raise BadSignature("webhook-id is missing or not valid")
@@ -98,6 +98,6 @@ def verify(
 
 
 def _signatures(header: str) -> list[bytes]:
-    """The signatures of our scheme. Others (`v1a`) are not ours to judge."""
+    """The signatures of our scheme. Others (`v1a`) are not checked."""
     pairs = (part.partition(",") for part in header.split(" ")[:SIGNATURES_READ])
     return [value.encode() for scheme, _, value in pairs if scheme == SCHEME and value]

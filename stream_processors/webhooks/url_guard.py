@@ -1,8 +1,8 @@
-"""Whether a URL may be called, and then at which of its addresses. Pure: what a name resolves to comes in as an argument.
+"""Decides whether a URL may be called, and at which of its addresses. Pure: the resolved addresses are an argument.
 
-The URL is read here and nowhere else, by one strict grammar, so no second reader can see another host in it.
-Invariant: one address of a name that may not be called refuses the name; the address that is returned is the one to connect
-to, so what the name says a moment later does not matter.
+The URL is read here and nowhere else, by one strict grammar, so no second reader can see another host in it. Invariant: one
+forbidden address of a name refuses the name; the returned address is the one to connect to, so a later change of the name does
+not matter.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOCAL = re.compile(r"(?:.*\.)?(?:localhost|local|localdomain|internal|intranet|
 
 
 class Target(NamedTuple):
-    """What a URL says. `host`: a name in lower case, or an address without brackets; `path`: from its `/` on, with the query."""
+    """A parsed URL. `host`: a name in lower case, or an address without brackets; `path`: from its `/` on, with the query."""
 
     scheme: str
     host: str
@@ -44,7 +44,7 @@ class Target(NamedTuple):
 
 
 def target_of(url: str, calls: Calls) -> Target | Refusal:
-    """The parts of a URL that may be called as far as can be said before it is resolved."""
+    """The parts of a URL that may be called, as far as is known before it is resolved."""
     if len(url) > calls.longest_url:
         return _refused(f"a URL may have at most {calls.longest_url} characters")
     if not _PLAIN.fullmatch(url):
@@ -80,7 +80,7 @@ def _host(host: str, calls: Calls) -> str | Refusal:
 
 
 def pin(resolved: Sequence[str], calls: Calls) -> str | Refusal:
-    """The address to connect to: the resolver's first. All of them must be good, or a name could have one for each reader."""
+    """The address to connect to: the resolver's first. All must be permitted, or a name could have one for each reader."""
     if not 1 <= len(resolved) <= MOST_ADDRESSES:
         return _refused(f"the name has {len(resolved)} addresses, but 1 to {MOST_ADDRESSES} are allowed")
     chosen = []

@@ -92,7 +92,7 @@ def test_an_append_that_lands_where_an_acknowledged_record_stood_is_a_loss() -> 
     before = landings.newest(SUBMITTED, [first, second])
     landings.check(SUBMITTED, first, 8, 1, before)
     landings.check(SUBMITTED, second, 7, 1, before)
-    with pytest.raises(DamagedLog, match="/0: a record landed at 7, although 7 was acknowledged before"):
+    with pytest.raises(DamagedLog, match="/0: a record landed at 7 after 7 was acknowledged"):
         landings.check(SUBMITTED, first, 7, 1, before)
     landings.forget()
     landings.check(SUBMITTED, first, 7, 1, before)

@@ -1,7 +1,7 @@
-"""A case's figures as counts of its live signals, so that one signal can be taken out of any number of them. Pure.
+"""A case's figures as counts of its live signals, so that any number of signals can be removed. Pure.
 
-Invariant: counting a signal and uncounting it gives back what was there. Where a figure was cut (more currencies or a larger sum
-than are kept) it is never made smaller than what the live signals say.
+Invariant: adding and removing a signal restores the previous figures. A cut figure (more currencies or a larger sum than are
+kept) is never reduced below the live signals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_MINOR = 10**18
 
 
 class Adds(Protocol):
-    """What a signal adds to its case: one that joins, or what one that joined left standing."""
+    """The contribution of a signal to its case: of one that joins, or of one that joined."""
 
     @property
     def score(self) -> int: ...
@@ -94,12 +94,12 @@ def money(sums: Mapping[str, int], signal: Adds) -> dict[str, int]:
 
 
 def _has_place(sums: Mapping[str, int], currency: str) -> bool:
-    """The yuan always finds one: else the amounts of one sender in odd currencies would keep out those of all others."""
+    """The yuan always finds room: otherwise odd currencies of one sender would displace everybody's amounts."""
     return currency in sums or len(sums) < MOST_CURRENCIES - (YUAN not in sums and currency != YUAN)
 
 
 def pooled(sums: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    """Both sums by currency. As with single amounts, a currency that finds no place is left out."""
+    """Both sums by currency. As with single amounts, a currency without room is omitted."""
     total = dict(sums)
     for currency, minor in more.items():
         if _has_place(total, currency):
@@ -108,7 +108,7 @@ def pooled(sums: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
 
 
 def without(sums: Mapping[str, int], signal: Adds) -> dict[str, int]:
-    """The sums without the signal's amount. A sum that was cut stays, and so does a currency's place where others found none."""
+    """The sums without the signal's amount. A cut sum stays, and so does a currency's place if others found none."""
     currency, minor = signal.currency, signal.amount_minor
     if low(signal) or currency is None or not minor or not 0 < sums.get(currency, 0) < MOST_MINOR:
         return dict(sums)

@@ -31,12 +31,12 @@ RUNNING = frozenset({DeadlineState.OPEN, DeadlineState.FIRED})
 
 
 def of_confirmed(policy: Policy) -> tuple[str, ...]:
-    """What is owed in a confirmed case alone, by name; also what the policy does not start any more."""
+    """Duties of confirmed cases by name, including those that the policy no longer starts."""
     return tuple(dict.fromkeys((SUSPICIOUS, *policy.deadlines.confirmed)))
 
 
 def never_missed(all_clocks: tuple[Deadline, ...]) -> tuple[Deadline, ...]:
-    """With nothing left of what institutions missed that are gone: there was nothing to warn of or to block."""
+    """Clears the missed deadlines of institutions that left: there was nothing to warn of or to block."""
     return tuple(
         clock.model_copy(update={"late": None})
         if clock.state is DeadlineState.CANCELLED and clock.name in OF_INSTITUTIONS
@@ -46,7 +46,7 @@ def never_missed(all_clocks: tuple[Deadline, ...]) -> tuple[Deadline, ...]:
 
 
 def _is_sooner(clock: Deadline, severity: str, policy: Policy, calendar: Calendar, now: datetime) -> bool:
-    """Whether the unit's clock began when the case was less severe, and would be due sooner if it began now."""
+    """Whether the unit's deadline began when the case was less severe, and would be earlier if it began now."""
     if clock.state is not DeadlineState.OPEN or clock.about is not None or clock.severity in (None, severity):
         return False
     rule = policy.deadlines.rule(clock.name, severity)

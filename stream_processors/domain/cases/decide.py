@@ -118,8 +118,8 @@ def decide(
 
 
 def _of_another_unit(step: CaseStep) -> Refusal | None:
-    """An officer acts for the unit whose case he saw (`queue`). After a transfer it is no longer his, whatever his view said. Who
-    answers a letter acts for the unit that it went to, wherever the case is."""
+    """An officer acts for the unit whose case he saw (`queue`). After a transfer the case is no longer his. An answer to a letter
+    acts for the unit that received it, wherever the case is."""
     action, case = step.action, step.case
     who = party(step.actor) if action.order is None else acting(step.actor, action.order)
     if who.role != ActorRole.OFFICER or action.kind in _NAMES_ANOTHER_QUEUE or action.queue == case.queue:
@@ -128,7 +128,7 @@ def _of_another_unit(step: CaseStep) -> Refusal | None:
 
 
 def _open_case(action: Action, policy: Policy, now: datetime) -> tuple[Case, CaseEffects] | Refusal:
-    """The case that is made by its first signal, or by what was split off another one; at revision 0, which nobody sees."""
+    """The case made by its first signal or by a split; at revision 0, which nobody sees."""
     if action.kind is ActionKind.JOIN and (signal := action.signal) is not None:
         starts = (*case_clocks.TO_ACKNOWLEDGE, *case_signals.duties(policy, signal, None))
         return case_signals.opened(action, signal, now), CaseEffects({}, starts=starts)
@@ -143,7 +143,7 @@ def _open_case(action: Action, policy: Policy, now: datetime) -> tuple[Case, Cas
 
 
 def echo(action: Action, actor: str, now: datetime) -> CaseChange:
-    """A request whose source was there before: the first record per source counts. So of one whose cause was lost for good."""
+    """A request whose source was seen before: the first record of a source counts. Also one whose cause was lost for good."""
     return _make_change(action, actor, now, ActionOutcome.REDELIVERY)
 
 
@@ -164,13 +164,13 @@ def smaller(change: CaseChange) -> CaseChange | None:
 
 
 def too_large(action: Action, actor: str, case: Case | None, now: datetime) -> CaseChange:
-    """The fact of an action after which the case would not be one record of the log any more."""
+    """The fact of an action after which the case would exceed one record of the log."""
     detail = "the case would exceed the size of one record; end, close or split off something first"
     return _refuse_action(action, actor, case, now, Refusal("transition-not-allowed", detail))
 
 
 def unreadable(why: str, now: datetime) -> CaseChange:
-    """The fact of an action record that cannot be read. It goes to the dead letters too."""
+    """The fact of an unreadable action record, which also goes to the dead letters."""
     return CaseChange.trusted(
         action_id=None,
         case_id=None,
@@ -211,7 +211,7 @@ def _apply_effects(step: CaseStep, before: Case | None, done: CaseEffects) -> Ca
 
 
 def _asks_anew(action: Action) -> bool:
-    """Whether somebody is to do something that was not asked before."""
+    """Whether the action requests something new of somebody."""
     order, dissuasion = action.order, action.dissuasion
     if order is not None and order.kind is OrderEventKind.ISSUE:
         return order.draft is None or order.draft.kind is not OrderKind.RELEASE

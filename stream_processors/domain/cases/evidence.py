@@ -1,9 +1,9 @@
-"""Which signals a case lists, when not all of them fit: a case must still be one record of the log. Pure.
+"""Selects the signals that a case lists if not all of them fit, because a case must be one record of the log. Pure.
 
-The sender that takes most of the list gives way first, so nobody's flood pushes out what others reported. Of one sender the
-newest signal is the last to go, before it the first, before that the worst.
-Invariant: the result follows from the list alone, so a replay keeps the same signals; the order stays, newest first. Every
-sender keeps a signal while there are no more senders than places.
+The sender with the largest share loses signals first, so nobody's flood displaces the reports of others. Of one sender the newest
+signal is the last to go, before it the first, before that the worst. Invariant: the result follows from the list alone, so
+reprocessing keeps the same signals; the order stays, newest first. Every sender keeps a signal while there are no more senders
+than places.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _drop_signal(signals: tuple[JoinedSignal, ...], removed: JoinedSignal) -> tu
 
 
 def _list_largest(signals: Iterable[JoinedSignal], weight: Weight) -> list[JoinedSignal]:
-    """The signals of the sender whose signals weigh most; of equal ones tips, then of the sender that is silent longest."""
+    """The signals of the sender with the largest share; of equal ones tips, then of the sender that is silent longest."""
     by_sender: dict[str, list[JoinedSignal]] = {}
     for signal in signals:
         by_sender.setdefault(_PUBLIC if low(signal) else signal.institution, []).append(signal)
@@ -51,7 +51,7 @@ def _list_largest(signals: Iterable[JoinedSignal], weight: Weight) -> list[Joine
 
 
 def _least_needed(sent: list[JoinedSignal]) -> JoinedSignal:
-    """The oldest signal of a sender that is neither its first, nor its newest, nor its worst; else the worst, then the first."""
+    """The oldest signal of a sender that is neither its first nor its newest nor its worst; else the worst, then the first."""
     newest, first, worst = sent[0], sent[-1], max(sent, key=lambda signal: signal.score)
     for spared in ((newest, first, worst), (newest, first), (newest,)):
         for signal in reversed(sent):

@@ -1,8 +1,8 @@
-"""Who is told what because a case is another one now: feedback, early warnings, reports that were taken back. Pure.
+"""Notifications about a changed case: feedback, early warnings, retracted signals. Pure.
 
-Feedback is read with the signal at any time (domain/notifications/feedback.py); it is sent only when the outcome, what was
-done or the amount changed. Invariant: who acted on a report, or was warned, is told when it is taken back; nobody learns whose
-report it was.
+Feedback can be read with the signal at any time (domain/notifications/feedback.py); it is sent only if the outcome, the actions
+or the amount changed. Invariant: a party that acted on a signal, or was warned, is notified of its retraction; nobody learns
+whose signal it was.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OVER = frozenset({OrderState.EXPIRED, OrderState.RELEASED})
 
 
 def tell_of_change(before: Case | None, after: Case, step: CaseStep) -> tuple[Notification, ...]:
-    """The notices that follow from the change itself, whatever made it."""
+    """The notices that follow from the change itself, whatever caused it."""
     notifications: list[NotificationDraft] = []
     kind = step.action.kind
     if kind in (ActionKind.JOIN, ActionKind.ABSORB):
@@ -77,8 +77,8 @@ def _taken_back(before: Case, after: Case, step: CaseStep) -> Iterable[Notificat
 
 
 def _split_support(executed: Iterable[Executed], after: Case) -> dict[str, int]:
-    """How much of what each order holds the reports that are left bear out, the first order first. Of a currency in which none of
-    them names an amount nothing is known."""
+    """The part of each order's hold that the remaining reports support, the first order first. Nothing is known of a currency in
+    which none of them names an amount."""
     remaining, supported = dict(after.amount_minor), dict[str, int]()
     for hold in executed:
         if hold.order_id is not None and hold.amount_minor is not None and hold.currency in remaining:
@@ -88,14 +88,14 @@ def _split_support(executed: Iterable[Executed], after: Case) -> dict[str, int]:
 
 
 def _is_judged_anew(before: Case, after: Case) -> bool:
-    """Whether an officer's word on it came, or came again."""
+    """Whether an officer's disposal was made, or made again."""
     return before.disposed_at != after.disposed_at
 
 
 def handling(case: Case) -> Handling:
-    """What was done in the case: sorts of executed orders and of measures, and what that stopped, by currency. What orders hold
-    or paid back counts; where there is none of a currency, what the institutions blocked by themselves. Seen are the signals that
-    were there when an officer last did something about the case as a whole."""
+    """The actions in the case: kinds of executed orders and measures, and the amounts stopped, by currency. Held and returned
+    amounts of orders count; without any in a currency, the blocks of institutions. `seen` are the signals at an officer's last
+    action on the whole case."""
     last = max((at for at in (case.acknowledged_at, case.disposed_at, case.closed_at) if at is not None), default=None)
     seen_ids = frozenset(signal.signal_id for signal in case.signals if last is not None and signal.accepted_at <= last)
     acts = {order.kind.value for order in case.orders if order.executed_at is not None}
@@ -112,7 +112,7 @@ def handling(case: Case) -> Handling:
 
 
 def list_executed(case: Case) -> tuple[Executed, ...]:
-    """What was executed in the case and stands: orders, and what institutions did of their own."""
+    """The executed actions in force: orders, and measures of institutions."""
     executed = [
         Executed(order.recipient, reversal.action, order.order_id, order.held_minor or None, order.currency)
         for order in case.orders

@@ -1,7 +1,6 @@
-"""The moves of officers in charge of a case: a transition table, guards and effects. Pure.
+"""Actions of officers in charge of a case: a transition table, guards and effects. Pure.
 
-State x action -> move. Invariant: a claim is one officer's; who holds the case is the only one to move it on, until the lease
-has run out.
+Invariant: a claim belongs to one officer; only the holder of a case may act on it, until the lease has expired.
 """
 
 from __future__ import annotations
@@ -64,7 +63,8 @@ def _lease_until(step: CaseStep) -> datetime:
 
 
 def _acknowledge_once(step: CaseStep, changes: dict[str, Any]) -> CaseEffects:
-    """The first officer who looks at a case has received it (签收): one clock ends, the one for its disposal runs."""
+    """The first officer who looks at a case acknowledges it (签收): one deadline ends, and the deadline of its disposal
+    starts."""
     if step.case.acknowledged_at is not None:
         return CaseEffects(changes)
     changes |= {"acknowledged_at": step.now, "acknowledged_by": step.action.officer}
@@ -122,9 +122,9 @@ def _dispose_case(step: CaseStep) -> CaseEffects | Refusal:
 
 
 def _give_verdict(action: Action, case: Case, policy: Policy, now: datetime) -> CaseVerdict:
-    """Of the case's primary subject, and of the tools that its signals name. Who only dealt with a confirmed account is not
-    confirmed with it: other accounts and persons have cases of their own. What a tip names does not count, and what was a hub in
-    one of the signals is nobody's. What leads of organized crime confirm counts for such leads alone."""
+    """The verdict on the case's primary subject and on the tools that its signals name. A party that only dealt with a confirmed
+    account is not confirmed with it: other accounts and persons have cases of their own. Subjects named by tips do not count, nor
+    do hubs of any of the signals. Confirmations of leads of organized crime count for such leads only."""
     kinds = case.kinds or ((SignalKind.ORGANIZED_CRIME if case.leads_only else None),)  # a case without signals has none
     names = {match_name(case.primary_subject.token, kind): None for kind in kinds}
     hubs = {
@@ -177,10 +177,10 @@ TABLE = Table("case", _ROWS, problems={S.DISPOSED: "case-disposed"})
 
 
 def list_allowed(case: Case | None, now: datetime) -> tuple[str, ...]:
-    """The officers' moves that the case's state allows."""
+    """The officers' actions that the state of the case allows."""
     return TABLE.allowed(state_of(case, now), None)
 
 
 def move_case(step: CaseStep) -> CaseEffects | Refusal:
-    """What becomes of an officer's move."""
+    """Decides on an officer's action."""
     return TABLE.apply(state_of(step.case, step.now), step.action.kind, step, thing=None)

@@ -1,8 +1,7 @@
-"""Orders and measures in their case: who may do what there, and what one disposal does to all orders. Pure.
+"""Orders and measures in their case: permitted actors, and the effect of a disposal on all orders. Pure.
 
-The order itself is decided by domain/orders/order_book.py, the measure by domain/measures.py. Invariant: only the holder
-of a case asks for something new; what takes something back is open to every officer of the unit, at any time, for somebody
-waits for it.
+domain/orders/order_book.py decides on the order itself, domain/measures.py on the measure. Invariant: only the holder of a case
+may request something new; every officer of the unit may undo something at any time, because somebody waits for it.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _TO_RECIPIENT = frozenset({NotificationKind.ORDER, NotificationKind.RELEASE})
 
 
 def ends_of(step: CaseStep) -> Ends:
-    """When lengths and clocks of the policy are over, by the place's calendar."""
+    """The ends of lengths and deadlines of the policy by the place's calendar."""
 
     def ends(began: datetime, length: Length | DeadlineName) -> datetime:
         if isinstance(length, Length):
@@ -49,8 +48,8 @@ def ends_of(step: CaseStep) -> Ends:
 
 
 def add_measure(step: CaseStep) -> CaseEffects | Refusal:
-    """An institution's measure joins the case that it reported to, or was ordered something in. One that came for a case that had
-    been merged by then is sent on by a stage; it was answered, so it is the institution's here, too."""
+    """An institution's measure joins the case that it reported to, or got an order in. A measure for a case that was merged
+    meanwhile is forwarded by a stage; it was accepted, so it counts as the institution's here, too."""
     measure, who = step.action.measure, party(step.actor)
     assert measure is not None
     sent_on = step.actor == SENDS_ON
@@ -76,13 +75,13 @@ def add_measure(step: CaseStep) -> CaseEffects | Refusal:
 
 
 def _nothing_owed(case: Case) -> bool:
-    """Whether institutions' duties were called off: nobody reports it any more, or it was a false alarm."""
+    """Whether the institutions' duties were cancelled: nobody reports the case any more, or it was a false alarm."""
     over = case.status in (CaseStatus.DISPOSED, CaseStatus.CLOSED)
     return case.status is CaseStatus.RETRACTED or (over and case.disposition is Disposition.FALSE_POSITIVE)
 
 
 def concerned(case: Case) -> set[str]:
-    """The institutions that know of the case: they report it, or something was ordered or asked of them in it."""
+    """The institutions involved in the case: they report it, or got an order or a request in it."""
     ordered = {order.recipient for order in case.orders if order.issued_at is not None}
     return {*case.institutions, *ordered, *(reach.party for dissuasion in case.dissuasions for reach in dissuasion.reachable_by)}
 
@@ -99,7 +98,7 @@ def move_order(step: CaseStep) -> CaseEffects | Refusal:
 
 
 def decided(step: CaseStep, current: tuple[Order, ...], event: OrderEvent) -> OrdersChange:
-    """What becomes of the event. What is told to a unit is told to the one that has the case now, not to the one that ordered."""
+    """Decides on the event. Notifications of a unit go to the one that has the case now, not to the one that ordered."""
     named = event.model_copy(update={"event_id": step.action.action_id})
     change = orders.decide(
         orders=current,
@@ -124,7 +123,7 @@ def _effects_of(change: OrdersChange) -> CaseEffects:
 
 
 def _check_officer(step: CaseStep, event: OrderEvent) -> Refusal | None:
-    """Of an officer of the unit that has the case, who asks for something new: holds it. An order names its own case."""
+    """An officer of the unit in charge who requests something new must hold the case. An order must name its own case."""
     case, draft = step.case, event.draft
     if draft is not None and draft.case_id != case.case_id:
         return Refusal("unknown-case", "the order belongs to another case")
@@ -147,9 +146,9 @@ class Undone(NamedTuple):
 
 
 def undo_all(step: CaseStep, only: Iterable[str] = ()) -> Undone:
-    """Takes back every order that lasts (of those named in `only`, if any): one that nobody was told of is withdrawn, any other
-    is released by an order of its own, also one that ran out and that nobody said is lifted. What is on its way to be released
-    already stays as it is."""
+    """Reverses every lasting order (of those named in `only`, if any): an order that nobody was notified of is withdrawn, any
+    other gets a release, including one that expired without a confirmed lift. An order that is already being released stays as it
+    is."""
     selected = set(only)
     current, total = step.case.orders, Undone({})
     for number, order in enumerate(step.case.orders):

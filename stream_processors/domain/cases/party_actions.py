@@ -75,7 +75,7 @@ def call_off_all(step: CaseStep, done: CaseEffects) -> CaseEffects:
 
 
 def _with_room(dissuasions: tuple[Dissuasion, ...], own: str) -> tuple[Dissuasion, ...]:
-    """Without the oldest that is over, when full."""
+    """Without the oldest finished one, if full."""
     if len(dissuasions) < MOST_DISSUASIONS:
         return dissuasions
     dropped_id = next(
@@ -125,7 +125,7 @@ def _decide_objection(step: CaseStep, case: Case, request: AppealRequest) -> Cas
 
 
 def _follow_replacements(appeal: Appeal, orders: Iterable[Order]) -> Appeal:
-    """With the orders that took the place of what it is about: the same money is held on."""
+    """Adds the orders that replaced the contested ones: they hold the same money."""
     names = dict.fromkeys(appeal.orders)
     for order in orders:  # in the order of their issue
         if order.kind in REPLACING and order.related_order_id in names:
@@ -146,7 +146,7 @@ def around(case: Case) -> appeals.Around:
 
 
 def _order_release(step: CaseStep, request: AppealRequest, changed: Appeal, done: CaseEffects) -> CaseEffects:
-    """The release that was promised is ordered in the same step, so that it cannot be forgotten."""
+    """The promised release is ordered in the same step, so that it cannot be forgotten."""
     undone = case_orders.undo_all(step, changed.orders)
     return CaseEffects(
         {**done.changes, **undone.changes},
@@ -185,7 +185,7 @@ def answered(step: CaseStep) -> CaseEffects | Refusal:
 
 
 def _is_lift(event: OrderEvent, orders: Iterable[Order]) -> bool:
-    """Whether it says that something is held no more. An executed release lifts the order that it is about."""
+    """Whether it reports that a hold is lifted. An executed release lifts its related order."""
     releases = any(order.order_id == event.order_id and order.kind is OrderKind.RELEASE for order in orders)
     return event.kind is OrderEventKind.LIFT or (event.kind is OrderEventKind.EXECUTE and releases)
 
@@ -223,12 +223,12 @@ def fell_due(step: CaseStep) -> CaseEffects | Refusal:
 
 
 def _is_waited_for(case: Case, clock: Deadline) -> bool:
-    """Whether it is the public notice of a return: something may be done when it runs out, and nothing has to be before."""
+    """Whether it is the public notice of a return: something may be done at its end, and nothing is owed before."""
     return any(order.order_id == clock.about and order.public_notice_deadline == clock.name for order in case.orders)
 
 
 def _moved_by(step: CaseStep, case: Case, clock: Deadline, moment: DeadlineStep) -> CaseEffects | None:
-    """What the moment is to what the clock is about; None: it moves nothing."""
+    """The event of the deadline's object; None: it has no effect on it."""
     if moment not in (DeadlineStep.WARN, DeadlineStep.DUE):
         return None
     about = next((order for order in case.orders if order.order_id == clock.about), None)
@@ -249,8 +249,8 @@ def _moved_by(step: CaseStep, case: Case, clock: Deadline, moment: DeadlineStep)
 
 
 def _notify_of_deadline(step: CaseStep, case: Case, clock: Deadline, reached: ReachedStep) -> Iterable[Notification]:
-    """The notices of one moment. OFFICER is whoever has to act; the unit's head reads the unit's queue, the city its own. To
-    others than the unit neither the id nor the data tells the run: it counts the clocks of all who are in the case."""
+    """The notices of one moment. OFFICER is whoever has to act; the unit's head reads the unit's queue, the city its own. For
+    others than the unit neither the id nor the data reveal the run, which counts the deadlines of everybody in the case."""
     template = _template_of(case, clock, reached)
     data: dict[str, int | str] = {
         "deadline": reached.name,
@@ -289,7 +289,7 @@ def _template_of(case: Case, clock: Deadline, reached: ReachedStep) -> str:
 
 
 def _opaque_id(moment: str) -> str:
-    """A name of a clock's moment: the same in every replay, and of one clock no two runs begin at one time."""
+    """A name of a deadline's moment: stable under reprocessing, and no two runs of a deadline begin at one time."""
     return "clock-" + sha256(moment.encode()).hexdigest()[:24]
 
 

@@ -1,8 +1,7 @@
-"""What signals do to a case: they join it, and are taken back. Pure.
+"""Signals of a case: joins and retractions. Pure.
 
-Invariant: all but `primary_subject` and `opened_at` is of the live signals alone. A join is open in every state: a case that was
-disposed of, closed, or emptied is opened again by it; the retraction of a signal leaves a disposed case disposed.
-"""
+Invariant: all members but `primary_subject` and `opened_at` describe the live signals alone. A join is possible in every state:
+it reopens a case that was disposed of, closed, or emptied. The retraction of a signal leaves a disposed case disposed."""
 
 from __future__ import annotations
 
@@ -37,11 +36,11 @@ AFRESH: dict[str, Any] = {
     "closed_at": None,
     "closed_by": None,
 }
-"""States of a case that nobody works on. An earlier acknowledgement concerned an earlier content of the case."""
+"""Fields of a case that nobody works on. An earlier acknowledgement concerned an earlier content of the case."""
 
 
 def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
-    """The case that a first signal makes."""
+    """The case made by a first signal."""
     return Case.trusted(
         case_id=action.case_id,
         queue=action.queue,
@@ -65,7 +64,7 @@ def opened(action: Action, signal: JoinedSignal, now: datetime) -> Case:
 
 
 def joined(step: CaseStep, signal: JoinedSignal) -> CaseEffects:
-    """The case with one signal more."""
+    """The case with one more signal."""
     case = step.case
     worse = signal.score > case.score or not case.signal_count
     changes: dict[str, Any] = {
@@ -87,13 +86,13 @@ def joined(step: CaseStep, signal: JoinedSignal) -> CaseEffects:
 
 
 def again(case: Case) -> dict[str, Any]:
-    """What makes a case that was over an open one."""
+    """Fields that reopen a case."""
     return {**AFRESH, "reopen_count": case.reopen_count + 1}
 
 
 def duties(policy: Policy, signal: JoinedSignal, case: Case | None) -> tuple[DeadlineStart, ...]:
-    """The clocks that a report starts for the institution that made it (policy: `deadlines.duties`), once in a case; again when
-    what it owed was called off meanwhile."""
+    """The deadlines that a report starts for its institution (policy: `deadlines.duties`), once in a case; again if its duty was
+    cancelled meanwhile."""
     if trust.low(signal):
         return ()
     owed_before = _owed_before(case) if case is not None else set()
@@ -102,13 +101,13 @@ def duties(policy: Policy, signal: JoinedSignal, case: Case | None) -> tuple[Dea
 
 
 def _owed_before(case: Case) -> set[tuple[str, str | None]]:
-    """What ran or runs, but for what was called off: that was of something else."""
+    """Its former and running deadlines, without cancelled ones, which belonged to something else."""
     return {(clock.name, clock.about) for clock in case.deadlines if clock.state is not DeadlineState.CANCELLED}
 
 
 def owed_when_confirmed(policy: Policy, case: Case) -> tuple[DeadlineStart, ...]:
-    """The clocks that a confirmation starts for those whose reports of the case stand (policy: `deadlines.confirmed`). Who did it
-    after an earlier one, or has it to do still, is not asked again."""
+    """The deadlines that a confirmation starts for those whose reports of the case are in force (policy: `deadlines.confirmed`).
+    Institutions that already filed after an earlier one, or still owe it, are not asked again."""
     owed_before = _owed_before(case)
     return tuple(
         DeadlineStart(name, who)
@@ -119,8 +118,8 @@ def owed_when_confirmed(policy: Policy, case: Case) -> tuple[DeadlineStart, ...]
 
 
 def _told_wrong(policy: Policy, signal: JoinedSignal, case: Case) -> tuple[DeadlineStop, ...]:
-    """A correction: what its institution owes because the case was confirmed is called off, for that was of what it told before.
-    Another report confirms nothing and undoes nothing; and what was missed by now stays missed."""
+    """A correction: cancels its institution's duty from the confirmation, which concerned the earlier report. Another report
+    confirms and reverses nothing, and a missed deadline stays missed."""
     if signal.version == 1:
         return ()
     names = case_clocks.of_confirmed(policy)
@@ -129,7 +128,7 @@ def _told_wrong(policy: Policy, signal: JoinedSignal, case: Case) -> tuple[Deadl
 
 
 def retracted(step: CaseStep) -> CaseEffects | Refusal:
-    """The case of the signals that are left. Without any it leaves its queue, whoever holds it, and nobody is to be warned."""
+    """The case of the remaining signals. Without any it leaves its queue, whoever holds it, and nobody needs a warning."""
     case, withdrawn = step.case, step.action.retracted_contribution
     if withdrawn is None:
         return Refusal("action-unreadable", "the retraction names no contribution to remove")
@@ -147,8 +146,8 @@ def retracted(step: CaseStep) -> CaseEffects | Refusal:
 
 
 def _is_surely_absent(case: Case, withdrawn: Contribution) -> bool:
-    """Whether the signal is not in the case: it was taken out before, and is retracted once more because the log lost the first
-    retraction. A case with many signals does not list them all, and cannot tell."""
+    """Whether the signal is certainly not in the case: it was removed before, and is retracted again because the log lost the
+    first retraction. A case with many signals does not list them all, and cannot tell."""
     if len(case.signals) < case.signal_count:
         return False
     return all((signal.signal_id, signal.version) != (withdrawn.signal_id, withdrawn.version) for signal in case.signals)
@@ -157,8 +156,8 @@ def _is_surely_absent(case: Case, withdrawn: Contribution) -> bool:
 def deadlines_without(
     case: Case, institutions: Iterable[str], now: datetime, *, stays_missed: bool = True
 ) -> tuple[Deadline, ...]:
-    """The case's clocks; those of an institution that is not in it any more are called off, for it owes nothing here.
-    `stays_missed`: what it had missed by then, though."""
+    """The case's deadlines; those of an institution that left are cancelled, because it owes nothing here. `stays_missed`: except
+    what it had missed by then."""
     departed = _find_departed(case, institutions)
     return tuple(
         clocks.cancel((clock,), now=now, stays_missed=stays_missed)[0] if clock.about in departed else clock
@@ -167,7 +166,7 @@ def deadlines_without(
 
 
 def owed_elsewhere(case: Case, institutions: Iterable[str]) -> tuple[Deadline, ...]:
-    """The running clocks of those who are in the case, and not among `institutions` that stay."""
+    """The running deadlines of institutions in the case that are not among the remaining `institutions`."""
     departed = _find_departed(case, institutions)
     return tuple(clock for clock in case.deadlines if clock.about in departed and clock.state is DeadlineState.OPEN)
 

@@ -1,6 +1,6 @@
-"""Where a case stands: the states of its table, and the phase that people see.
+"""The state of a case: the states of its table, and the phase that people see.
 
-A claim whose lease has run out is `lease_expired`: its holder may go on, anybody else may take it.
+A claim with an expired lease is `lease_expired`: its holder may continue, and anybody else may claim the case.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SLEEPING = frozenset({CaseStatus.DISPOSED, CaseStatus.CLOSED, CaseStatus.RETRACT
 
 
 class Phase(StrEnum):
-    """The loop as the law speaks of it: received, handled, ordered, disposed of, closed with feedback."""
+    """The phases of a case in the words of the law: received, handled, ordered, disposed of, closed with feedback."""
 
     OPENED = "opened"
     ACKNOWLEDGED = "acknowledged"
@@ -47,7 +47,7 @@ def state_of(case: Case | None, now: datetime) -> str:
 
 
 def phase_of(case: Case, now: datetime) -> Phase:
-    """Derived, never stored: it follows from what is stored."""
+    """Derived, never stored."""
     if (ended := _ENDED.get(case.status)) is not None:
         return ended
     if any(order.state in LIVE for order in case.orders):

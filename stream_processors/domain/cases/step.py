@@ -16,8 +16,8 @@ from stream_processors.domain.state_machine import DeadlineStart, DeadlineStop
 
 
 class CaseStep(NamedTuple):
-    """One action on the case as it stands. `actor`: `officer:...`, `institution:...`, `stage:...`; `elsewhere`: how often what
-    the action asks for was ordered about the same account in other cases."""
+    """One action on the current case. `actor`: `officer:...`, `institution:...`, `stage:...`; `elsewhere`: how often the
+    requested order was given about the same account in other cases."""
 
     action: Action
     actor: str
@@ -29,8 +29,8 @@ class CaseStep(NamedTuple):
 
 
 class CaseEffects(NamedTuple):
-    """Fields of the case that are other now, and what comes of it. `follows` are requests about other cases; `left_queue` is the
-    queue that the case is not in any more; `called_off` names clocks that have nothing to wait for any more."""
+    """Changed fields of the case, and the consequences. `follows` are requests to other cases; `left_queue` is the queue that the
+    case left; `called_off` names deadlines without a purpose."""
 
     changes: dict[str, Any]
     notices: tuple[Notification, ...] = ()

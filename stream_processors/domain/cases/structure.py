@@ -1,9 +1,9 @@
-"""Moves that change which cases there are: transfer, merge, split, and the end and new beginning of one. Pure.
+"""Actions that change the set of cases: transfer, merge, split, closing and reopening. Pure.
 
-Cases change in different partitions, so one hands over to the other by an action (ABSORB) that follows its own change, and what
-still comes for it is sent on behind that. Whatever goes from one case to another stays in order, so a retraction never overtakes
-its signal. Invariant: a live signal counts in exactly one case once nothing is under way; hence of two cases the one whose id is
-lower stays (a chain of merges only goes down and never meets itself), and a case is never un-merged.
+Merging cases are in different partitions. The source case emits an ABSORB command after its own change, and forwards later
+commands behind it, so order is preserved and a retraction never overtakes its signal. Invariant: a live signal counts in exactly
+one case once nothing is in progress. So of two cases the one with the lower id stays (a chain of merges only goes down and never
+meets itself), and a case is never un-merged.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def _nothing_stands(case: Case, wish: str) -> Refusal | None:
 
 
 def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
-    """The case goes to another agency or county (`action.queue`), which acknowledges it anew, and has its own time from
-    then on. What was ordered stays ordered."""
+    """The case goes to another agency or county (`action.queue`), which acknowledges it anew and gets its own time. Orders stay
+    in force."""
     if action.queue == case.queue:
         return Refusal("already-in-queue", f"the case is already in {case.queue}")
     if action.queue not in (queues := queues_of(policy)):
@@ -95,12 +95,12 @@ def transfer(action: Action, case: Case, policy: Policy, now: datetime) -> CaseE
 
 
 def _goes_along(clock: Deadline, case: Case) -> bool:
-    """Whether it runs for the unit and has not run out: who has the case can do what it is for, with the time that is left."""
+    """Whether it runs for the unit and has not ended: the new unit gets the remaining time."""
     return clock.state is DeadlineState.OPEN and clock.unit == case.queue and clock.name not in (ACKNOWLEDGE, DISPOSE)
 
 
 def close(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
-    """The end of a case that was disposed of and in which nothing stands."""
+    """The end of a case that was disposed of and has no open obligations."""
     if case.status is not CaseStatus.DISPOSED:
         return Refusal("transition-not-allowed", f"dispose of the case before you close it; it is {case.status}")
     if (refusal := _nothing_stands(case, "closed")) is not None:
@@ -109,8 +109,8 @@ def close(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffe
 
 
 def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
-    """A case that was over is taken up again, for a reason that is told. Its disposition stays to be read until the next one;
-    what it made due is called off."""
+    """Reopens a finished case for a given reason. Its disposition stays until the next one; duties that it started are
+    cancelled."""
     if case.status not in (CaseStatus.DISPOSED, CaseStatus.CLOSED):
         return Refusal(
             "transition-not-allowed", f"only a case that was disposed of or closed can be reopened; this case is {case.status}"
@@ -122,7 +122,7 @@ def reopen(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEff
 
 
 def merge(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
-    """All of this case goes to `action.into`, for good. `action.queue` is the queue of that case as the officer saw it."""
+    """All of this case moves to `action.into`, permanently. `action.queue` is the queue of that case as the officer saw it."""
     into = action.into_case_id or ""
     if into == case.case_id:
         return Refusal("same-case", "a case cannot be merged into itself")
@@ -171,7 +171,7 @@ def _take_whole_case(case: Case) -> Portion:
 
 
 def split(action: Action, case: Case, policy: Policy, now: datetime) -> CaseEffects | Refusal:
-    """Listed signals (`action.signals`, ids) go to a new case of the same queue. Measures about them are shown there, too."""
+    """Listed signals (`action.signals`, ids) move to a new case of the same queue, which shows their measures, too."""
     listed = {signal.signal_id for signal in case.signals}
     if unknown := [name for name in dict.fromkeys(action.signals) if name not in listed]:
         return Refusal("unknown-signal", f"the case does not list {', '.join(unknown[:8])}")
@@ -218,8 +218,8 @@ def _take_some_signals(case: Case, departing: tuple[JoinedSignal, ...], clocks: 
 
 
 def absorb(action: Action, case: Case | None, policy: Policy, now: datetime) -> CaseEffects | Refusal:
-    """What another case hands over is in this one now. Of a case that is not there (`case` None) `changes` is all but its
-    revision and `changed_at`. What came before changes nothing: a case is merged once, and a split opens its case once."""
+    """Takes over the content of another case. If `case` is None, `changes` is all but its revision and `changed_at`. A repeated
+    one changes nothing: a case is merged once, and a split opens its case once."""
     portion = action.portion
     if portion is None:
         return Refusal("action-unreadable", "the action hands nothing over")
@@ -298,12 +298,12 @@ def forward(action: Action, case: Case) -> CaseEffects | None:
 
 
 def came_back(action: Action, case: Case) -> bool:
-    """Whether this case itself had sent the action on, to what was split off it: it knows the action, and has not decided it."""
+    """Whether this case itself forwarded the action to its split-off case: it knows the action, and has not decided it."""
     return any(_from_split(passed_id) == case.case_id for passed_id in action.visited_case_ids)
 
 
 def _split_to(action: Action, case: Case) -> tuple[str, str | None]:
-    """The signal's name, and the case that it was split off to. A correction goes where the signal went that it replaces."""
+    """The signal's name, and its split-off case. A correction follows the signal that it replaces."""
     if case.split_off and action.measure is not None and action.measure.signal_id is not None:
         about = (name_of(action.measure.signal_id, n) for n in range(MOST_VERSIONS, 0, -1))
         into = next((case.split_off[version_name] for version_name in about if version_name in case.split_off), None)
@@ -340,12 +340,12 @@ def _hand_over(action: Action, into: str, queue: str, portion: Portion) -> Actio
 
 
 def handed_name(action_id: str, case_id: str) -> str:
-    """The id of the request by which a case that is merged or split hands over, from the officer's action."""
+    """The id of the request by which a merging or splitting case hands over, from the officer's action."""
     return "absorb-" + sha256(f"{action_id}|{case_id}".encode()).hexdigest()[:24]
 
 
 def is_sent_on(action: Action, sent: Action) -> bool:
-    """Whether `forward` made the one of the other: for a case of a lower id, or for one that was split off."""
+    """Whether `forward` made one of the other: for a case of a lower id, or for a split-off one."""
     if sent.visited_case_ids == action.visited_case_ids:
         return sent.case_id < action.case_id
     return len(sent.visited_case_ids) > len(action.visited_case_ids) and sent.visited_case_ids[-1] == sent.case_id
@@ -356,7 +356,7 @@ def _clocks_anew() -> tuple[DeadlineStart, ...]:
 
 
 def _carry_clocks(portion: Portion, case: Case) -> tuple[DeadlineStart, ...]:
-    """Institutions' clocks go on with the time that they had, where this case has none of theirs."""
+    """Institutions' deadlines continue with their times, if this case has none of theirs."""
     running = {(clock.name, clock.about) for clock in case.deadlines if clock.state in _OUTSTANDING}
     return tuple(
         DeadlineStart(clock.name, clock.about or "", clock.due_at)

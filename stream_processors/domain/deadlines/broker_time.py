@@ -1,7 +1,7 @@
-"""The broker's time, which alone says whether a moment has come; from what it stamped, whatever our own wall clock shows. Pure.
+"""The broker's time, which alone decides whether a moment is due; from its stamps, whatever our own wall clock shows. Pure.
 
-Our monotonic clock carries it on between two stamps. A stamp was given before it was heard of, so what is reckoned from it is
-behind the broker's time by how long that took, never ahead. Invariant: a broker whose clock runs evenly is never overtaken.
+Our monotonic clock carries it on between two stamps. A stamp was given before it arrived, so the computed time is behind the
+broker's time by that delay, never ahead. Invariant: a broker whose clock runs evenly is never overtaken.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class BrokerTime:
         self._best_ms = self._heard_ms = 0
 
     def acknowledged(self, stamp_ms: int, mono_ms: int) -> None:
-        """The broker stamped a record of ours just now."""
+        """The broker just stamped a record of ours."""
         self._heard_ms = mono_ms
         ahead = stamp_ms - mono_ms
         if self._ahead_ms is None or ahead >= self._ahead_ms or mono_ms - self._best_ms >= HOLD_MS:
             self._ahead_ms, self._best_ms = ahead, mono_ms
 
     def seen(self, stamp_ms: int, mono_ms: int) -> None:
-        """A record that it stamped some time ago: its time is later than that at least."""
+        """A record that it stamped earlier: its time is at least later than that."""
         if self._ahead_ms is not None and stamp_ms - mono_ms > self._ahead_ms:
             self._ahead_ms, self._best_ms = stamp_ms - mono_ms, mono_ms
 
@@ -35,5 +35,5 @@ class BrokerTime:
         return self._ahead_ms is not None and mono_ms - self._heard_ms < SILENT_MS
 
     def now_ms(self, mono_ms: int) -> int | None:
-        """Milliseconds since 1970; None when nothing was heard of it yet."""
+        """Milliseconds since 1970; None if nothing is known yet."""
         return None if self._ahead_ms is None else mono_ms + self._ahead_ms

@@ -1,9 +1,9 @@
-"""Reckoning of lengths of time in Asia/Shanghai: elapsed time, days, months, working days and office hours. Pure.
+"""Computes lengths of time in Asia/Shanghai: elapsed time, days, months, working days and office hours. Pure.
 
-The place's time has been UTC+8 without a change since the last summer time ended in September 1991, so a fixed offset is exact
-for every instant here (all are of 2000 or later) and a day has 24 hours.
-Invariant: a reckoned instant is after the one it is reckoned from; one that rests on a year without a confirmed notice of days
-off is marked `estimated`. Such a year has weekends only: a clock must run, so a missing notice never stops one.
+The local time has been UTC+8 without a change since the last summer time ended in September 1991, so a fixed offset is exact for
+every instant here (all are of 2000 or later) and a day has 24 hours. Invariant: a computed instant is after its start. An instant
+that depends on a year without a confirmed notice of days off is marked `estimated`. Such a year has weekends only: a deadline
+must run, so a missing notice never stops one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DAY = timedelta(days=1)
 
 
 class Calendar(NamedTuple):
-    """Days off and make-up working days; `years`: those whose notice is there and confirmed; office hours in seconds of a day."""
+    """Days off and make-up working days; `years`: those with a confirmed notice; office hours in seconds of a day."""
 
     off: frozenset[date]
     work: frozenset[date]
@@ -38,7 +38,7 @@ class Reckoned(NamedTuple):
 
 
 def calendar_of(holidays: Holidays, office: OfficeHours) -> Calendar:
-    """The calendar of the data file and of the policy's office hours. Made once, when one of the two changed."""
+    """The calendar of the data file and the policy's office hours, cached until one of them changes."""
     years = holidays.years.values()
     opens_s, closes_s = office.span_s
     return Calendar(
@@ -55,7 +55,7 @@ def local_date(moment: datetime) -> date:
 
 
 def is_working_day(day: date, calendar: Calendar) -> bool:
-    """Monday to Friday but the days off, and the make-up working days. In a year without a notice: Monday to Friday."""
+    """Monday to Friday without the days off, and the make-up working days. In a year without a notice: Monday to Friday."""
     return day in calendar.work or (day.weekday() < SATURDAY and day not in calendar.off)
 
 
@@ -79,7 +79,7 @@ def add_working_days(moment: datetime, days: int, calendar: Calendar) -> Reckone
 
 
 def add_working_time(moment: datetime, seconds: int, calendar: Calendar) -> Reckoned:
-    """When so many seconds of office hours on working days have passed. The hour of noon is not taken out."""
+    """The moment after this many seconds of office hours on working days. Noon is not excluded."""
     remaining, day, estimated = timedelta(seconds=seconds), local_date(moment), False
     while True:
         estimated |= day.year not in calendar.years
@@ -94,7 +94,7 @@ def add_working_time(moment: datetime, seconds: int, calendar: Calendar) -> Reck
 
 
 def _last_day(day: date, working: bool, calendar: Calendar) -> Reckoned:
-    """The end of the day; in the working calendar, of the next working day when it is a day off (Civil Code 203)."""
+    """The end of the day; in the working calendar, of the next working day if it is a day off (Civil Code 203)."""
     estimated = working and day.year not in calendar.years
     while working and not is_working_day(day, calendar):
         day += _DAY
@@ -137,5 +137,5 @@ _BY_UNIT: dict[str, Callable[[datetime, Length, bool, Calendar], Reckoned]] = {
 
 
 def add(moment: datetime, length: Length, *, working: bool, calendar: Calendar) -> Reckoned:
-    """When the length has passed from the moment (`DeadlineRule.working` and `Length` say what counts)."""
+    """The moment after the length (`DeadlineRule.working` and `Length` define what counts)."""
     return _BY_UNIT[length.unit](moment, length, working, calendar)

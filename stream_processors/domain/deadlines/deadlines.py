@@ -1,8 +1,8 @@
-"""The clocks of a case: started, stopped, called off, fallen due. Pure: clocks in, clocks out, and what to tell whom.
+"""The deadlines of a case: started, stopped, cancelled, due. Pure: deadlines in, deadlines out, and the notifications.
 
-`TABLE` has the states; warnings and escalation steps are due moments as well and leave the state as it is.
-Invariant: each (name, run, step) falls due at most once and never before its time; what asks for another is refused and changes
-nothing. A run number is never used again within a case.
+`TABLE` has the states; warnings and escalation steps are due moments as well and leave the state as it is. Invariant: each (name,
+run, step) falls due at most once and never early; any other request is refused and changes nothing. A run number is never used
+again within a case.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _TICK = timedelta(microseconds=1)
 
 
 class ReachedStep(NamedTuple):
-    """What to tell whom when a step falls due. `roles`: of the unit that has to act; `parties`: those that the policy names.
+    """Notifications of a due step. `roles`: of the unit that has to act; `parties`: those that the policy names.
 
-    `escalated`: how many steps of the escalation were reached, 0 for a warning and for the due itself.
+    `escalated`: the number of reached escalation steps, 0 for a warning and for the due time itself.
     """
 
     step: DeadlineStep
@@ -55,7 +55,7 @@ class ReachedStep(NamedTuple):
 
 
 class StartedClock(NamedTuple):
-    """`clock` is None when the policy has no such clock (the operator does not run it) or the start was refused."""
+    """`clock` is None if the policy has no such deadline or the start was refused."""
 
     clocks: tuple[Deadline, ...]
     clock: Deadline | None = None
@@ -63,14 +63,14 @@ class StartedClock(NamedTuple):
 
 
 class StoppedClock(NamedTuple):
-    """`clock` is None when none was running: what was done is kept all the same, it just had no clock."""
+    """`clock` is None if none was running: the act is recorded all the same."""
 
     clocks: tuple[Deadline, ...]
     clock: Deadline | None = None
 
 
 class FiredClock(NamedTuple):
-    """`clock` is the one that fell due; None with a `refusal`."""
+    """`clock` is the due one; None with a `refusal`."""
 
     clocks: tuple[Deadline, ...]
     clock: Deadline | None = None
@@ -79,7 +79,7 @@ class FiredClock(NamedTuple):
 
 
 def outstanding(clocks: tuple[Deadline, ...], name: str, about: str | None = None) -> Deadline | None:
-    """The clock of this name and purpose that nothing has ended yet."""
+    """The outstanding deadline of this name and object."""
     return next((clock for clock in clocks if clock.name == name and clock.about == about and clock.state in _OUTSTANDING), None)
 
 
@@ -123,8 +123,8 @@ def _end_clock(clock: Deadline, event: str, now: datetime, late: bool | None = N
 
 
 def _make_room(clocks: tuple[Deadline, ...], name: str) -> tuple[Deadline, ...]:
-    """Without the oldest that are at rest, when full. The newest run of each name stays, for it holds the count of runs. That of
-    the name that is about to start may go: the next run takes over the count."""
+    """Without the oldest finished ones, if full. The newest run of each name stays, because it holds the count of runs, except
+    that of the name about to start: the next run takes over the count."""
     newest = {clock.name: clock.run for clock in sorted(clocks, key=lambda clock: clock.run)} | {name: 0}
     spare = len(clocks) + 1 - MAX_CLOCKS
     retained = []
@@ -161,7 +161,7 @@ def _make_clock(rule: DeadlineRule, calendar: Calendar, began: datetime, until: 
 
 
 def _list_moments(clock: Deadline) -> Iterator[tuple[DeadlineStep, datetime]]:
-    """All of them, in the order in which they fall due."""
+    """All of them in due order."""
     if clock.warn_at is not None:
         yield DeadlineStep.WARN, clock.warn_at
     yield DeadlineStep.DUE, clock.due_at
@@ -169,7 +169,7 @@ def _list_moments(clock: Deadline) -> Iterator[tuple[DeadlineStep, datetime]]:
 
 
 def _set_next(clock: Deadline, passed: DeadlineStep | None, **changes: Any) -> Deadline:
-    """The clock with the moment after `passed` as its next."""
+    """The deadline with its next moment after `passed`."""
     moments = list(_list_moments(clock))
     at = 0 if passed is None else 1 + [step for step, _ in moments].index(passed)
     step, next_at = moments[at] if at < len(moments) else (None, None)
@@ -183,8 +183,8 @@ def _replace_clock(clocks: tuple[Deadline, ...], clock: Deadline) -> tuple[Deadl
 def stop(
     clocks: tuple[Deadline, ...], *, name: str, now: datetime, done_at: datetime | None = None, about: str | None = None
 ) -> StoppedClock:
-    """What the clock was for was done, at `done_at` (now when not given or still to come). After the due time it is marked late;
-    at the due time it is in time."""
+    """The duty was done at `done_at` (default, or if in the future: now). After the due time it is marked late; at the due time
+    it is in time."""
     clock = outstanding(clocks, name, about)
     if clock is None:
         return StoppedClock(clocks)
@@ -201,8 +201,8 @@ def cancel(
     about: str | None = None,
     stays_missed: bool = False,
 ) -> tuple[Deadline, ...]:
-    """Nothing has to be done any more: of all clocks, those of a name, those about one thing, or both. `stays_missed`: those that
-    had run out by then are marked late."""
+    """The duty ended: of all deadlines, those of a name, those about one object, or both. `stays_missed`: those that had ended by
+    then are marked late."""
 
     def over(clock: Deadline) -> bool:
         return clock.state in _OUTSTANDING and name in (None, clock.name) and about in (None, clock.about)
@@ -214,8 +214,8 @@ def cancel(
 
 
 def due(clocks: tuple[Deadline, ...], *, name: str, run: int, step: str, rules: Deadlines, now: datetime) -> FiredClock:
-    """A step of a run falls due: the clocks after it, and what to tell. Refusal with `stale-run` (another run, or one that was
-    ended), `stale-step` (it fell due before, or another comes first) or `not-due` (too early)."""
+    """A step of a run falls due: the deadlines afterwards, and the notifications. Refusal with `stale-run` (another run, or one
+    that ended), `stale-step` (it fell due before, or another comes first) or `not-due` (too early)."""
     clock = next((candidate for candidate in clocks if (candidate.name, candidate.run) == (name, run)), None)
     if (refusal := _find_fault(clock, name, run, step, now)) is not None:
         return FiredClock(clocks, refusal=refusal)
@@ -243,7 +243,7 @@ def _find_fault(clock: Deadline | None, name: str, run: int, step: str, now: dat
 
 
 def _reach_step(clock: Deadline, step: DeadlineStep, rules: Deadlines) -> ReachedStep:
-    """By the policy of now: a rule that is gone has nobody to tell but the roles that the clock carries."""
+    """By the current policy: a removed rule notifies only the roles that the deadline carries."""
     rule = rules.rule(clock.name, clock.severity)
     rung = _LADDER.index(step) + 1 if step in _LADDER else 0
     roles = (clock.escalations[rung - 1].to,) if rung else (DutyRole.OFFICER,)

@@ -1,8 +1,8 @@
-"""The timekeeper's index of due moments, and what it asks for when they have come. Pure.
+"""The timekeeper's index of due moments, and its requests for them. Pure.
 
-The index holds for each case the next moment of each of its clocks. It is a fold of the cases' changes: only a change takes a
-moment out, so a request that was refused or lost is made again, and what it asks for falls due once.
-Invariant: the index holds for each clock of each case its one next moment and nothing else.
+The index holds for each case the next moment of each of its deadlines. It is a projection of the cases' changes: only a change
+removes a moment, so a refused or lost request is repeated, and the moment falls due once. Invariant: the index holds exactly the
+next moment of each deadline of each case.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
 class Running(Protocol):
-    """What is read of a clock (schemas/deadlines.py: Deadline, or a view of it)."""
+    """The read members of a deadline (schemas/deadlines.py: Deadline, or a view of it)."""
 
     @property
     def name(self) -> str: ...
@@ -45,7 +45,7 @@ class Moment(NamedTuple):
 
 
 class Member(NamedTuple):
-    """One moment of one clock, by its name: what can be asked for once."""
+    """One moment of one deadline, by its name: the unit of a request."""
 
     case_id: str
     clock: str
@@ -54,12 +54,12 @@ class Member(NamedTuple):
 
 
 def due_ms(moment: datetime) -> int:
-    """In whole milliseconds, as the log's times are, and never before the moment."""
+    """In whole milliseconds, like the log's times, and never before the moment."""
     return max(0, -((_EPOCH - moment) // _MS))
 
 
 def moments(clocks: Iterable[Running]) -> tuple[Moment, ...]:
-    """What is still to come of the case's clocks, one moment of each, the earliest first."""
+    """The future moments of the case's deadlines, one for each, the earliest first."""
     coming = ((clock, clock.step, clock.next_at) for clock in clocks)
     return tuple(sorted(Moment(due_ms(at), clock.name, clock.run, step) for clock, step, at in coming if step and at))
 
@@ -69,7 +69,7 @@ def action_id(member: Member) -> str:
 
 
 def request(member: Member) -> Action:
-    """What the timekeeper appends to the case's actions. The action id is the moment's own: appended twice, it counts once."""
+    """The timekeeper's request to the case's actions. The action id is that of the moment: appended twice, it counts once."""
     case_id, clock, run, step = member
     due = Due.trusted(deadline=clock, run=run, step=step)
     return Action.trusted(action_id=action_id(member), case_id=case_id, kind=ActionKind.DEADLINE_DUE, queue=QUEUE, due=due)

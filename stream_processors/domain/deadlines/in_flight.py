@@ -1,8 +1,8 @@
-"""What the timekeeper asked for in one partition and has no answer to yet. Pure.
+"""Tracks the timekeeper's unanswered requests in one partition. Pure.
 
-A request stands in the log, so track will come to it: asking again before that would only make its work more, most when it is
-behind already. What is answered and still stands in the index was refused, for it came too early, and is asked for again.
-Invariant: a moment has one request under way at a time, and none for ever: one that the log lost is noticed and made again.
+Re-sending early only adds load, worst when `track` is already behind. A request that was answered but is still indexed was
+refused as premature, so it is sent again. Invariant: a moment has at most one request in flight, and none for ever: a request
+that the log lost is noticed and repeated.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ MOST_WAITING = 10_000
 
 
 class RequestsInFlight:
-    """`since`: the end of the partition's actions when its owner came. What stands before it may hold requests of the owner
-    before: while that is much, nothing is asked for, and a request would stand behind it anyhow. A few are rather made twice
-    than late."""
+    """`since`: the end of the partition's actions when its owner came. Earlier ones may contain requests of the previous owner:
+    while there are many, nothing is requested, because a request would only queue behind them. A few are rather sent twice than
+    late."""
 
     def __init__(self, since: int, now_s: float) -> None:
         self._since, self._answered, self._moved_s = since, 0, now_s
@@ -34,7 +34,7 @@ class RequestsInFlight:
         self._under_way: set[Member] = set()
 
     def answered(self, upto: int, now_s: float) -> None:
-        """The actions before this offset have their facts in the index."""
+        """The index has the facts of the actions before this offset."""
         if upto != self._answered:
             self._answered, self._moved_s = upto, now_s
         while self._line and self._line[0][0] < upto and self._line[0][1] + AGAIN_AFTER_S <= now_s:
@@ -42,7 +42,7 @@ class RequestsInFlight:
 
     @property
     def room(self) -> int:
-        """How many more may be asked for."""
+        """How many more may be requested."""
         return 0 if self._is_behind else max(0, MOST_WAITING - len(self._line))
 
     @property
@@ -53,7 +53,7 @@ class RequestsInFlight:
         return member not in self._under_way
 
     def asked(self, members: Sequence[Member], base: int, now_s: float) -> None:
-        """Their requests landed one behind the other from the offset `base` on: what stood there before, the log lost."""
+        """Their requests landed in sequence from the offset `base` on: the log lost any that were there before."""
         if not self._has_waiting:
             self._moved_s = now_s
         while self._line and self._line[-1][0] >= base:
@@ -63,11 +63,11 @@ class RequestsInFlight:
 
     @property
     def _has_waiting(self) -> bool:
-        """Whether something has no answer."""
+        """Whether something is unanswered."""
         return self._is_behind or (bool(self._line) and self._line[-1][0] >= self._answered)
 
     def stuck(self, now_s: float) -> bool:
-        """Whether a request has to be made once more to see what became of those before."""
+        """Whether a request must be repeated to see what became of earlier ones."""
         return self._has_waiting and now_s - self._moved_s >= NUDGE_AFTER_S
 
     def nudged(self, now_s: float) -> None:

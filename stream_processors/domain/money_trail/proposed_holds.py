@@ -1,6 +1,6 @@
-"""The holds to order along a trail: on each account what of the loss is there, never the whole account (金额冻结). Pure.
+"""Proposes holds along a trail: on each account the part of the loss that is there, never the whole account (金额冻结). Pure.
 
-Invariant: a hold and what is held already are together at most what remains on the account, which is at most what arrived.
+Invariant: a hold and the existing holds are at most the account's remaining amount, which is at most the arrived amount.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Skipped = Literal["too_small", "too_many"]
 
 
 class Holds(NamedTuple):
-    """`order` them, the largest first; `skipped` says what is left and why."""
+    """`order` them, the largest first; `skipped` lists the rest with the reasons."""
 
     order: tuple[Hold, ...]
     skipped: tuple[tuple[Hold, Skipped], ...]
@@ -28,10 +28,10 @@ def holds(
     from_minor: int = 1,
     most: int = 50,
 ) -> Holds:
-    """Of each account of the trail but the victim's own.
+    """Holds for each account of the trail except the victim's own.
 
-    `keepers`: account -> the institution that keeps it, as far as known; `held_minor`: account -> what orders hold of this loss
-    already; `from_minor`: less is not worth an order; `most`: orders at once.
+    `keepers`: account -> the institution that keeps it, if known; `held_minor`: account -> the amount of this loss that orders
+    hold already; `from_minor`: the smallest amount worth an order; `most`: orders at once.
     """
     candidates = [
         _propose_hold(trail, stop.account, stop.remaining_minor, stop.depth, keepers, held_minor or {}) for stop in trail.stops

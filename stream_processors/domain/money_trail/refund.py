@@ -1,9 +1,9 @@
-"""The refund calculator: a frozen balance goes back to those who paid it in (资金返还). Pure.
+"""The refund calculator: returns a frozen balance to its payers (资金返还). Pure.
 
-The rules are tried in the order of the table, the first that tells the payers apart is taken: directly (one payer; enough for
-all; each payment traced), by time (first in, first out: the last money in is what is left), else pro rata, after a public notice.
-Invariant: shares and what is left are exactly the balance; a share is never more than was paid; the order of the payments does
-not matter, and a payment counts once.
+The rules are tried in the order of the table, and the first that separates the payers applies: directly (one payer; enough for
+all; each payment traced), by time (first in, first out: the latest money is still there), else pro rata after a public notice.
+Invariant: shares and remainder equal the balance; a share never exceeds the payment; the order of the payments does not matter,
+and a payment counts once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LATE = datetime.max.replace(tzinfo=UTC)
 
 
 class _Sums(NamedTuple):
-    """What the rules look at. `paid` and `since` are by payer: in all, and the first time."""
+    """The input of the rules. `paid` and `since` are by payer: the total, and the first time."""
 
     balance: int
     payments: Sequence[Payment]
@@ -33,15 +33,15 @@ class _Sums(NamedTuple):
 
 
 class _Tried(NamedTuple):
-    """Shares by payer, or None when the rule does not tell the payers apart; the steps say how or why."""
+    """Shares by payer, or None if the rule cannot separate the payers; the steps give the reason."""
 
     shares: Mapping[str, int] | None
     steps: Sequence[Step]
 
 
 def refund(frozen: Frozen, payments: Iterable[Payment], *, basis: str, now: datetime) -> Refund:
-    """Who gets how much of the frozen money. `basis` is the legal text by the policy (`return_of_funds`). ValueError: more
-    payments than are reckoned with, or one payment told in two ways."""
+    """The share of each payer in the frozen money. `basis` is the legal text of the policy (`return_of_funds`). ValueError: too
+    many payments, or two different payments with one id."""
     sums = _sum_up(frozen, payments, basis)
     steps = [
         sums.step("frozen", balance_minor=sums.balance, payers=len(sums.paid), payments=len(sums.payments), paid_minor=sums.total)
@@ -115,7 +115,7 @@ def _try_covered(sums: _Sums) -> _Tried:
 
 
 def _try_traced(sums: _Sums) -> _Tried:
-    """Only when every payment was traced: with some alone, the others' money would be given away."""
+    """Only if every payment was traced: otherwise the money of untraced payers would be given away."""
     traced_payments = [payment for payment in sums.payments if payment.traced_minor is not None]
     if len(traced_payments) < len(sums.payments):
         return _Tried(None, [sums.step("not_traced", payments=len(sums.payments), traced=len(traced_payments))])
@@ -149,7 +149,7 @@ def _by_time(sums: _Sums) -> _Tried:
 
 
 def _pro_rata(sums: _Sums) -> _Tried:
-    """Rounded down; the units that this leaves go to the largest remainders, of equal ones to who paid first, then by name."""
+    """Rounded down; the remaining units go to the largest remainders, among equal ones to the earliest payer, then by name."""
     shares = {payer: sums.balance * paid // sums.total for payer, paid in sums.paid.items()}
     steps = [sums.step("pro_rata", balance_minor=sums.balance, paid_minor=sums.total)]
     steps += [

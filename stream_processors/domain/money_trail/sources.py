@@ -1,8 +1,8 @@
-"""What a trail is made of: the transfers that cases' signals report, where it starts, which accounts to look at next, and which
-institution keeps an account. Pure.
+"""The input of a trail: the transfers reported by signals of cases, its start, the accounts to read next, and the institution
+that keeps an account. Pure.
 
-Invariant: all of it is a function of the set of reports; the order in which cases were read changes nothing. Who keeps an account
-is told only where reports or answers say so, never guessed from its number.
+Invariant: everything is a function of the set of reports; the order of reading does not matter. The institution of an account is
+named only if reports or answers prove it, never guessed from the number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KeeperWhy = Literal["answered_order", "both_ways", "other_end", "payers_bank"]
 
 
 class ReportedTransfer(NamedTuple):
-    """A signal's word about a transfer. `victim`: its payer is one; `mine`: whoever asks may read a case that lists it."""
+    """A signal's report of a transfer. `victim`: its payer is one; `mine`: the reader may see a case that lists it."""
 
     report: TransferReport
     victim: bool
@@ -64,9 +64,9 @@ def each_once(told_reports: Iterable[ReportedTransfer]) -> list[ReportedTransfer
 
 
 def starts(primary: str, own: Sequence[ReportedTransfer], transfers: Iterable[MoneyMove]) -> tuple[Start, ...]:
-    """Where the trail of a case begins: with what its victims paid. Without one, with what came to its primary account, else with
-    what left it, else with all that it reports. What one account paid at one instant is one start. `transfers`: all that are
-    followed; one that another case reports, too, has its time from whoever told it first, and begins then."""
+    """The starts of a case's trail: the payments of its victims; without any, the receipts of its primary account, else its
+    payments, else everything it reports. Payments of one account at one instant are one start. `transfers`: all followed ones;
+    one that another case reports, too, begins at its earliest reported time."""
     victims = {told_report.report.payer for told_report in own if told_report.victim}
     reports = {told_report.report.signal_id for told_report in own}
     tries: tuple[tuple[StartWhy, Callable[[MoneyMove], bool]], ...] = (
@@ -83,7 +83,7 @@ def starts(primary: str, own: Sequence[ReportedTransfer], transfers: Iterable[Mo
 
 
 def losses_of(transfers: Iterable[MoneyMove]) -> list[Loss]:
-    """What was paid, by account and instant."""
+    """Payments by account and instant."""
     sums: dict[tuple[object, ...], int] = defaultdict(int)
     for transfer in transfers:
         sums[transfer.at, transfer.payer, transfer.currency] += transfer.amount_minor
@@ -96,8 +96,8 @@ def losses_of(transfers: Iterable[MoneyMove]) -> list[Loss]:
 def onward(
     first: Iterable[str], transfers: Iterable[MoneyMove], *, depth: int, fan_out: int, upstream: bool = False
 ) -> list[str]:
-    """The accounts that money from `first` can have come to, nearest first; `upstream`: that it can have come from. Of one
-    account's partners those that moved most."""
+    """The accounts that money from `first` can have reached, nearest first; `upstream`: those it can have come from. Of one
+    account's partners the largest ones."""
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for transfer in transfers:
         payer, payee = (transfer.payee, transfer.payer) if upstream else (transfer.payer, transfer.payee)
@@ -115,8 +115,9 @@ def onward(
 
 
 def keepers(told_reports: Iterable[ReportedTransfer], orders: Iterable[Order] = ()) -> dict[str, Keeper]:
-    """Account -> who keeps it, as far as known, the surest first: who carried out an order on it; who reported both what came to
-    it and what left it; who reported one end where another institution keeps the other; the only one to report what left it."""
+    """Account -> the institution that keeps it, if known, the surest evidence first: it carried out an order on it; it reported
+    both what came in and what left; it reported one end while another institution keeps the other; it alone reported what left.
+    """
     paid: dict[str, set[str]] = defaultdict(set)
     got: dict[str, set[str]] = defaultdict(set)
     ends: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -146,7 +147,8 @@ def _note_keeper(keeper_of: dict[str, Keeper], account: str, candidates: set[str
 
 
 def _read_answers(orders: Iterable[Order]) -> tuple[dict[str, Keeper], Mapping[str, set[str]]]:
-    """Who carried out an order on an account keeps it; who answered that it is no customer of theirs does not."""
+    """An institution that carried out an order on an account keeps it; one that answered that it has no such customer does
+    not."""
     keeper_of: dict[str, Keeper] = {}
     not_theirs: dict[str, set[str]] = defaultdict(set)
     for order in orders:
@@ -160,8 +162,8 @@ def _read_answers(orders: Iterable[Order]) -> tuple[dict[str, Keeper], Mapping[s
 
 
 def held_of(orders: Iterable[Order], currency: str) -> dict[str, int]:
-    """Account -> what the case's orders hold there, or will when they are carried out. A freeze that is to take the place of a
-    stop holds the same money."""
+    """Account -> the amount that the case's orders hold there, or will hold. A freeze that will replace a stop holds the same
+    money."""
     holding_orders = {
         order.order_id: order for order in orders if order.kind in HOLDS and order.currency == currency and order.state in LIVE
     }
@@ -176,7 +178,7 @@ def held_of(orders: Iterable[Order], currency: str) -> dict[str, int]:
 
 
 def returned_of(orders: Iterable[Order], currency: str) -> dict[str, int]:
-    """Account -> what the case's orders paid back from it. No report tells of that, so a trail shows it as there still."""
+    """Account -> the amount that the case's orders paid back from it. No report covers it, so a trail still shows it there."""
     paid: dict[str, int] = defaultdict(int)
     for order in orders:
         if order.kind in PAYS_BACK and order.subject is not None and order.currency == currency and order.paid_minor:

@@ -1,11 +1,11 @@
-"""The money trail: losses followed through the accounts, first in first out. Pure.
+"""The money trail: follows losses through the accounts, first in, first out. Pure.
 
-Each account is a queue of lots, oldest first. A transfer takes from the front of its payer's queue and lays what it took at the
-end of its payee's. A lot is of the loss, with its distance from it, or of anything else. What an account had before the first
-report is not known: money that leaves beyond all known lots is not the loss's, so nobody is traced by a guess.
+Each account is a queue of lots, oldest first. A transfer takes from the front of its payer's queue and appends to the end of its
+payee's. A lot belongs to the loss, with its distance from it, or to other money. The balance before the first report is unknown:
+money that leaves beyond all known lots is not part of the loss, so nobody is traced by a guess.
 
-Invariants: what is traced on an account arrived there; remainders, cuts and what is unexplained add up to the loss; money leaves
-after it came; the order of the reports does not matter. The cost: sorting the reports, and one step a transfer and depth.
+Invariants: traced money on an account arrived there; remainders, cuts and unexplained amounts add up to the loss; money leaves
+after it came; the order of the reports does not matter. Cost: sorting the reports, and one step for each transfer and depth.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def trace(loss: Loss, reports: Iterable[TransferReport], *, rules: TrailRules, s
 def follow(
     losses: Sequence[Loss], transfers: Sequence[MoneyMove], *, rules: TrailRules, statements: Iterable[Statement] = ()
 ) -> Followed:
-    """What became of the losses together; all are of one currency, and `transfers` are as `counted_once` gives them."""
+    """Follows the losses together; all have one currency, and `transfers` come from `counted_once`."""
     currency, since = losses[0].currency, min(loss.at for loss in losses)
     own = [transfer for transfer in transfers if transfer.currency == currency]
     read, rest = own[: rules.max_transfers], own[rules.max_transfers :]
@@ -68,8 +68,8 @@ def follow(
 def _order_in_time(
     losses: Sequence[Loss], transfers: Sequence[MoneyMove], statements: Iterable[Statement], until: datetime | None
 ) -> Iterator[Loss | MoneyMove | Statement]:
-    """At one instant: the loss, then transfers, then what was found on accounts. The victim's own balance says nothing of the
-    loss, which is not on it; nor does one from after the last transfer that was read."""
+    """At one instant: the loss, then transfers, then balances. The victim's own balance says nothing about the loss, which is not
+    on it; nor does one from after the last read transfer."""
     victims = {loss.account for loss in losses}
     relevant = [
         statement for statement in statements if statement.currency == losses[0].currency and statement.account not in victims
@@ -83,7 +83,7 @@ def _order_in_time(
 
 
 def _choose_payees(transfers: Sequence[MoneyMove], since: datetime, most: int) -> Mapping[str, frozenset[str]]:
-    """The payees of each account that are followed: those that got most since the loss. Were it the first ones, many small
+    """The followed payees of each account: those with the largest amounts since the loss. With the first ones, many small
     transfers would hide a large one."""
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for transfer in transfers:
@@ -142,7 +142,7 @@ class _Books:
             )
 
     def _follow_to_payee(self, transfer: MoneyMove, depth: int | None, minor: int) -> int | None:
-        """The depth at which the money arrives; None when it is not the loss's, or no longer followed."""
+        """The depth at which the money arrives; None if it is not of the loss, or no longer followed."""
         if depth is None:
             return None
         if depth:
@@ -158,7 +158,7 @@ class _Books:
         return None
 
     def _apply_statement(self, statement: Statement) -> None:
-        """What the account should hold and does not has left, oldest first."""
+        """The missing amount of the account has left, oldest first."""
         lots = self.lots[statement.account]
         missing = sum(minor for minor, _ in lots) - statement.balance_minor
         for depth, minor in _take_lots(lots, max(0, missing)).items():
@@ -166,7 +166,7 @@ class _Books:
                 self.unexplained[statement.account, "balance"] += minor
 
     def closed(self, victims: Iterable[str]) -> tuple[tuple[Stop, ...], tuple[Unexplained, ...]]:
-        """The accounts that the loss came to, nearest first, and what left without a report."""
+        """The accounts that the loss reached, nearest first, and the amounts that left without a report."""
         for account in victims:
             if unpaid := sum(minor for minor, depth in self.lots[account] if depth == 0):
                 self.unexplained[account, "no_report"] = unpaid
@@ -199,8 +199,8 @@ class _Books:
 
 
 def _take_lots(lots: Lots, minor: int) -> dict[int | None, int]:
-    """Takes so much from the front, by depth in the order of the lots: what leaves together is one lot a depth where it arrives,
-    so that lots never outnumber transfers times depths. What no lot covers is other money."""
+    """Takes this amount from the front, by depth in the order of the lots: money that leaves together is one lot for each depth
+    where it arrives, so lots never outnumber transfers times depths. An amount without a lot is other money."""
     minor_by_depth: dict[int | None, int] = defaultdict(int)
     while minor and lots:
         have, depth = lots[0]

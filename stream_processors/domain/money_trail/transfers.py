@@ -1,13 +1,13 @@
-"""Transfers as they were reported become transfers as they were: each once, in the order in which money can have moved. Pure.
+"""Matches reports of transfers: each transfer once, in an order in which money can have moved. Pure.
 
-Two reports are of one transfer when they have the same ends, amount and currency, come from two institutions, and lie within a
-window. There is no common name to go by: a signal's reference is its sender's own, the banks of both ends number a transfer
-each in its own way, and the event carries neither. Two reports of one institution are two transfers (a sum paid in equal parts),
-unless they name the same instant: that is one transfer under two references. So of one pair of ends and one amount there are as
-many transfers in a window as the institution that saw most of them says.
+Two reports describe one transfer if they have the same ends, amount and currency, come from two institutions, and lie within a
+window. There is no common name: a signal's reference is its sender's own, each bank numbers a transfer in its own way, and the
+event carries neither. Two reports of one institution are two transfers (a sum paid in equal parts), unless they name the same
+instant: that is one transfer under two references. So for one pair of ends and one amount there are as many transfers in a window
+as the institution with the most reports says.
 
-Invariant: the result depends on the set of reports alone. A report of another institution at the same time changes nothing but
-the evidence; the time of a transfer is its earliest report's.
+Invariant: the result depends on the set of reports alone. A report of another institution at the same time changes only the
+evidence; the time of a transfer is that of its earliest report.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ EVIDENCE_KEPT = 8
 
 
 class MoneyMove(NamedTuple):
-    """One transfer. `nth` tells apart those that agree in everything else. In order as they sort. `reports`: the signals that
-    report it, the earliest first."""
+    """One transfer. `nth` distinguishes otherwise equal ones. They sort in order. `reports`: the signals that report it, the
+    earliest first."""
 
     at: datetime
     payer: str
@@ -41,12 +41,12 @@ class MoneyMove(NamedTuple):
 
     @property
     def evidence(self) -> tuple[str, ...]:
-        """As many of them as are told."""
+        """Its first reports, up to the limit."""
         return self.reports[:EVIDENCE_KEPT]
 
 
 def report_of(signal: JoinedSignal) -> TransferReport | None:
-    """What the signal says of a transfer. A tip and an echo of somebody else's signal say nothing (docs/reference/rules.md)."""
+    """A signal's report of a transfer. Tips and signals that repeat another sender's report none (docs/reference/rules.md)."""
     event = signal.event
     if event is None or event.type != "transfer" or low(signal) or signal.derived_from is not None:
         return None
@@ -65,7 +65,7 @@ def report_of(signal: JoinedSignal) -> TransferReport | None:
 
 
 def loss_of(signal: JoinedSignal) -> Loss | None:
-    """The loss of the victim who paid in the signal's transfer: what that transfer moved."""
+    """The loss of the victim who paid in the signal's transfer: the amount of that transfer."""
     report = report_of(signal)
     if report is None or not any(subject.token == report.payer and subject.role == "victim" for subject in signal.subjects):
         return None
@@ -88,7 +88,7 @@ def counted_once(reports: Iterable[TransferReport], window_s: int) -> list[Money
 
 
 def _keep_newest(reports: Iterable[TransferReport]) -> Iterable[TransferReport]:
-    """One report a signal, of its newest version."""
+    """One report for each signal, of its newest version."""
     newest: dict[str, TransferReport] = {}
     for report in reports:
         previous = newest.get(report.signal_id)
@@ -98,13 +98,13 @@ def _keep_newest(reports: Iterable[TransferReport]) -> Iterable[TransferReport]:
 
 
 def _age_key(report: TransferReport) -> tuple[object, ...]:
-    """The version; the rest only makes the choice the same in any order."""
+    """The version; the rest only makes the choice independent of the order."""
     return (report.version, report.at, report.payer, report.payee, report.amount_minor, report.currency, report.institution)
 
 
 def _match_reports(reports: list[TransferReport], window: timedelta) -> list[list[TransferReport]]:
-    """Reports that agree in all but time and sender, a list a transfer. Each goes to the earliest transfer in its window that its
-    institution has not reported yet; for one institution that place only moves on, so the cost is bounded."""
+    """Reports that agree except in time and sender, one list for each transfer. Each goes to the earliest transfer in its window
+    that its institution has not reported yet; for one institution that place only moves on, so the cost is bounded."""
     groups: list[list[TransferReport]] = []
     last: dict[str, tuple[int, datetime]] = {}
     for report in sorted(reports, key=lambda report: (report.at, report.institution, report.signal_id)):
@@ -121,13 +121,14 @@ def _match_reports(reports: list[TransferReport], window: timedelta) -> list[lis
 
 
 def _in_order(transfers: Sequence[MoneyMove]) -> Iterator[MoneyMove]:
-    """By time; at one instant what feeds an account goes before what leaves it, as institutions often give whole seconds."""
+    """By time; at one instant, transfers into an account precede those out of it, because institutions often give whole
+    seconds."""
     for _, group in groupby(sorted(transfers), key=lambda transfer: transfer.at):
         yield from _at_once(list(group))
 
 
 def _at_once(group: list[MoneyMove]) -> Iterator[MoneyMove]:
-    """Of the transfers of one instant always the first whose payer gets nothing more in it; in a circle, the first."""
+    """Of the transfers of one instant always the first whose payer receives nothing more in it; in a circle, the first."""
     if len(group) == 1:
         yield group[0]
         return

@@ -1,7 +1,7 @@
-"""What a change asks for: notices to their recipients, requests about other cases. A function of the change alone, so that any
-owner may write it again.
+"""Emissions of a change: notices to their recipients, requests to other cases. A function of the change alone, so that any owner
+may write them again.
 
-Invariant: the n-th notice and the n-th request of a change are the same, whoever reads it.
+Invariant: the n-th notice and the n-th request of a change are the same for every reader.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _NOTICES, _FOLLOWS = TypeAdapter(tuple[Notification, ...]), TypeAdapter(tuple[Ac
 
 
 class About(Stored):
-    """A view of Case: what notices are about."""
+    """A view of Case: the objects of notices."""
 
     orders: tuple[Order, ...] = ()
     dissuasions: tuple[Dissuasion, ...] = ()
 
 
 def notices_of(raw: bytes) -> tuple[Notification, ...]:
-    """ValueError when they cannot be read, or are too many to be told apart."""
+    """ValueError if they are unreadable, or too many to be numbered."""
     notices = _NOTICES.validate_json(raw)
     _check_count(len(notices), MOST_NOTICES)
     return notices
 
 
 def follows_of(raw: bytes) -> tuple[Action, ...]:
-    """ValueError when they cannot be read, or are too many to be told apart."""
+    """ValueError if they are unreadable, or too many to be numbered."""
     actions = _FOLLOWS.validate_json(raw)
     _check_count(len(actions), MOST_FOLLOWS)
     return actions
@@ -47,7 +47,7 @@ def _check_count(count: int, most: int) -> None:
 
 
 def issued(notices: Iterable[Notification], about: About, settled: Settled) -> list[Issued]:
-    """Each notice with the order or dissuasion that it is about, as they are in the case after the change."""
+    """Each notice with its order or dissuasion, as in the case after the change."""
     orders = {order.order_id: order for order in about.orders}
     dissuasions = {dissuasion.dissuasion_id: dissuasion for dissuasion in about.dissuasions}
     return [

@@ -1,7 +1,7 @@
-"""Early warning (Art. 10): who is told when another institution's signal joins a case. Pure.
+"""Early warning (Art. 10): the recipients when another institution's signal joins a case. Pure.
 
 Invariants: nobody learns who reported; nobody is warned of their own report; a tip or a lead of organized crime warns nobody; a
-change that brings no further institution warns nobody.
+change without a further institution warns nobody.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ NOBODY: frozenset[str] = frozenset()
 
 def early_warning(before: Case | None, after: Case, *, holders: Set[str] = NOBODY) -> tuple[NotificationDraft, ...]:
     """Warns the institutions that reported the subject before, and those that hold it (`holders`: they keep the account or the
-    number), when more others report it than before. For whoever joined there are as many others as before: it hears by
-    feedback. A lead of organized crime warns nobody: it must not reach those whom it is about."""
+    number), if more others report it than before. For the joining institution the number of others is unchanged: it gets
+    feedback. A lead of organized crime warns nobody, because it must not reach the persons it concerns."""
     reporters = visible_reporters(before)
     return tuple(
         NotificationDraft(institution, NotificationKind.EARLY_WARNING, "early_warning", payload=_make_warning(after, institution))

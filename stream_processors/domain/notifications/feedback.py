@@ -1,8 +1,8 @@
-"""Feedback to each sender, per signal: what its case has become for it. Pure.
+"""Feedback to each sender, for each signal: the outcome in its case. Pure.
 
-It is a function of the case and of what was done; whoever compares two cases tells what differs and nothing else.
-Invariants: a sender learns how many others reported, never whom; nothing is told twice without a change; tips have no recipient;
-of leads of organized crime nobody learns how many there are, and a lead's sender no more than how its case ended (leads.py).
+It is a function of the case and the actions; a comparison of two cases notifies of the differences only. Invariants: a sender
+learns how many others reported, never who; nothing is sent twice without a change; tips have no recipient; nobody learns how many
+leads of organized crime there are, and a lead's sender only learns the outcome of its case (leads.py).
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ NOTHING = Handling()
 
 
 def seen_of(previous: Iterable[str], case: Case) -> frozenset[str]:
-    """The signals of the case that an officer has had in hand: those that were, and all while somebody holds it."""
+    """The signals of the case that an officer worked on: earlier ones, and all while somebody holds the case."""
     seen_ids = set(previous)
     held = case.holder is not None
     return frozenset(signal.signal_id for signal in case.signals if held or signal.signal_id in seen_ids)
 
 
 def others(case: Case | None, institution: str) -> int:
-    """How many institutions but this one report the case's subject now, leads of organized crime left out; to whoever sent such
-    leads alone, none."""
+    """The number of other institutions that report the case's subject now, without leads of organized crime; zero for a sender of
+    such leads only."""
     if case is None or sent_leads_alone(case, institution):
         return 0
     return len(visible_reporters(case) - {institution})
 
 
 def of_signal(case: Case, signal: JoinedSignal, handling: Handling = NOTHING) -> Feedback:
-    """What is to be said of a signal that the case lists, as it is now."""
+    """The current feedback for a signal that the case lists."""
     if is_lead(signal.kind):
         return of_lead(case, signal.signal_id, signal.accepted_at)
     judged = case.disposed_at is not None and signal.accepted_at <= case.disposed_at
@@ -63,7 +63,7 @@ def of_signal(case: Case, signal: JoinedSignal, handling: Handling = NOTHING) ->
 
 
 def of_institution(case: Case, institution: str, handling: Handling = NOTHING) -> Feedback:
-    """The same of an institution's signals that the case no longer lists. They are its oldest, so any officer saw them."""
+    """The feedback for an institution's signals that the case no longer lists. They are its oldest, so any officer saw them."""
     if sent_leads_alone(case, institution):
         return of_lead(case)
     is_seen = bool(case.applied) or case.holder is not None
@@ -71,7 +71,7 @@ def of_institution(case: Case, institution: str, handling: Handling = NOTHING) -
 
 
 def of_lead(case: Case, signal_id: str | None = None, accepted_at: datetime | None = None) -> Feedback:
-    """Of a lead no more than how its case ended: else a made-up report of somebody would ask after them."""
+    """For a lead only the outcome of its case: otherwise a made-up report could reveal leads."""
     return Feedback.trusted(case_id=case.case_id, signal_id=signal_id, outcome=outcome_of_lead(case, accepted_at))
 
 
@@ -88,9 +88,9 @@ def _make_feedback(case: Case, institution: str, handling: Handling, **own: obje
 def feedback(
     before: Case | None, after: Case, *, was: Handling = NOTHING, handling: Handling = NOTHING
 ) -> tuple[NotificationDraft, ...]:
-    """What senders are told when the case `before` has become `after`: one for each listed signal, and one for each institution
-    that has others, if there is something new to say. Of leads one for each institution: how many the case lists of them depends
-    on the others'."""
+    """The feedback of senders when the case `before` has become `after`: one for each listed signal, and one for each institution
+    with unlisted ones, if there is news. For leads one for each institution: the number of listed ones depends on others' leads.
+    """
     current = [(signal.institution, of_signal(after, signal, handling)) for signal in _list_signals(after)]
     current += [
         (institution, of_institution(after, institution, handling))
@@ -106,7 +106,7 @@ def feedback(
 
 
 def _previous_feedback(before: Case | None, after: Case, was: Handling) -> dict[tuple[str, str | None], Feedback]:
-    """What was said before. An institution whose signal has just left the list knows what was said of that signal."""
+    """The previous feedback. An institution whose signal just left the list knows the feedback of that signal."""
     if before is None:
         return {}
     previous: dict[tuple[str, str | None], Feedback] = {
@@ -117,7 +117,7 @@ def _previous_feedback(before: Case | None, after: Case, was: Handling) -> dict[
 
 
 def _list_signals(case: Case) -> Iterable[JoinedSignal]:
-    """The listed signals of institutions, each once: of two versions of one the newer. Leads are left out."""
+    """The listed signals of institutions, each once: of two versions of one the newer. Leads are omitted."""
     newest: dict[str, JoinedSignal] = {}
     for signal in visible_signals(case):
         if signal.signal_id not in newest or newest[signal.signal_id].version < signal.version:
@@ -126,11 +126,11 @@ def _list_signals(case: Case) -> Iterable[JoinedSignal]:
 
 
 def _has_more(case: Case, institution: str) -> bool:
-    """Whether signals of the institution are in the case that it does not list any more."""
+    """Whether the case has unlisted signals of the institution."""
     listed = sum(signal.institution == institution and not low(signal) for signal in case.signals)
     return listed < case.tally.institutions.get(institution, 0)
 
 
 def _blank_feedback(now: Feedback) -> Feedback:
-    """What a sender knows that was told nothing: its signal is in a case."""
+    """The knowledge of a sender without feedback: its signal is in a case."""
     return Feedback.trusted(case_id=now.case_id, signal_id=now.signal_id)

@@ -1,7 +1,8 @@
-"""Who is told that signals name its number or site as a suspect's tool: the owner of a listed hub. Pure.
+"""Notifies the owner of a listed hub when signals name its number or site as a suspect's tool. Pure.
 
-Invariant: the notice holds the hub's label, its kind, a region and a day; nothing of the case, the victim, the sender or the
-score. Its id and time follow from these, so a recipient has one a hub, region and day, whatever asked for it and how often.
+Invariant: the notice contains the hub's label, its kind, a region and a day; nothing of the case, the victim, the sender or the
+score. Its id and time follow from these, so a recipient gets one for each hub, region and day, whatever requested it and how
+often.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from stream_processors.domain.signals.leads import is_lead
 
 
 def impersonation(signal: JoinedSignal, before: Case | None, policy: Policy, now: datetime) -> tuple[Notification, ...]:
-    """The notices of a signal that joined a case; `before` is the case without it. A lead of organized crime tells nobody
-    anything, nor does a tip; and an owner needs no notice of its own report."""
+    """The notices of a signal that joined a case; `before` is the case without it. Leads of organized crime and tips cause none,
+    and an owner needs no notice of its own report."""
     if is_lead(signal.kind) or trust.low(signal):
         return ()
     region = _place_of(signal.region, policy)
@@ -31,7 +32,7 @@ def impersonation(signal: JoinedSignal, before: Case | None, policy: Policy, now
 
 
 def _named_today(case: Case | None, region: str, policy: Policy, now: datetime) -> set[str | None]:
-    """The hubs that the case's listed signals named today there: their owners were told."""
+    """The hubs that the case's listed signals named there today: their owners were notified."""
     if case is None:
         return set()
     day = now.astimezone(SHANGHAI).date()
@@ -45,7 +46,7 @@ def _named_today(case: Case | None, region: str, policy: Policy, now: datetime) 
 
 
 def _place_of(region: str, policy: Policy) -> str:
-    """The county when the policy knows it, else the city: so the notices of a hub and day are bounded."""
+    """The county if the policy knows it, else the city: so the notices of a hub and day are bounded."""
     return region if region in policy.counties else policy.city
 
 

@@ -1,7 +1,7 @@
-"""What must reach whom, as one value. The decisions about orders, dissuasion, appeals, deadlines and reports return it.
+"""A notification as one value, which the decisions on orders, dissuasion, appeals, deadlines and signals return.
 
-Invariant: a notification holds no readable subject and no sentence. Whoever knows the cause gives its notice an id that follows
-from that, so that a replay notifies nobody twice.
+Invariant: a notification contains no readable subject and no sentence. The caller that knows the cause derives the id of the
+notice from it, so that reprocessing notifies nobody twice.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _MEMBERS: dict[type[Payload], str] = {
 
 class NotificationDraft(NamedTuple):
     """`recipient`: an institution, or the queue of an agency. `template`: the key of the sentence, `data` its values (money in
-    minor units, times as RFC 3339). `payload`: the whole of what is told, of the kinds that tell more than a sentence.
-    `order_id`, `dissuasion_id`, `subject`: what it is about."""
+    minor units, times as RFC 3339). `payload`: the details of kinds that carry more than a sentence. `order_id`, `dissuasion_id`,
+    `subject`: its object."""
 
     recipient: str
     kind: NotificationKind
@@ -43,7 +43,7 @@ class NotificationDraft(NamedTuple):
 
 
 def to_notification(notification_id: str, notification: NotificationDraft, *, case_id: str, at: datetime) -> Notification:
-    """The notice of a notification, as it goes to the log."""
+    """The notice of a notification for the log."""
     payload = notification.payload
     return Notification.trusted(
         notification_id=notification_id,

@@ -1,9 +1,9 @@
-"""When a report is corrected or retracted, whoever acted on it is told, and what takes the action back. Pure.
+"""Notifies parties that acted on a signal of its correction or retraction, with the reversal of their action. Pure.
 
-A release is proposed, never done here: an officer orders it. Without a live report everything is proposed to be released; with
-others left, only what the rest does not bear out (`supported_minor`, from the trail of the reports that are left).
-Invariant: whoever executed something or was warned is told, once; nobody learns whose report it was, nor an amount of a report
-that is left: only the agency reads a proposal that follows from one, and orders the release.
+A release is proposed, never made here: an officer orders it. Without a live signal everything is proposed for release; with
+others left, only the part that they do not support (`supported_minor`, from the trail of the remaining signals). Invariant:
+everyone who executed something or was warned is notified once. Nobody learns whose signal it was, or an amount of a remaining
+signal: only the agency reads a proposal that follows from one, and orders the release.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Change = Literal["correction", "retraction"]
 
 
 class Executed(NamedTuple):
-    """Something that an institution did in the case: an order that it executed, or a measure of its own (no order).
-    `amount_minor`: what it holds of money."""
+    """An institution's executed action in the case: an order, or a measure of its own (no order). `amount_minor`: the held
+    amount."""
 
     institution: str
     did: str
@@ -52,8 +52,8 @@ def taken_back(
     warned: Set[str],
     supported_minor: Mapping[str, int] | None = None,
 ) -> tuple[NotificationDraft, ...]:
-    """The notices of a case that has just lost a report. `executed`: what stands now; `warned`: who had an early warning;
-    `supported_minor`: order -> what the reports that are left still bear out."""
+    """The notices of a case that just lost a signal. `executed`: actions in force; `warned`: recipients of an early warning;
+    `supported_minor`: order -> the amount that the remaining signals support."""
     supported = supported_minor or {}
     proposed = tuple(undo for done in executed if (undo := _propose_undo(done, after, supported)) is not None)
     recipients = sorted(warned | {done.institution for done in executed})
@@ -86,8 +86,8 @@ def _make_notification(
 
 
 def _list_undos(institution: str, after: Case, executed: Iterable[Executed], warned: Set[str]) -> tuple[ReversalRequest, ...]:
-    """What the institution is to take back, once nobody reports the subject any more; then an early warning that it had is void,
-    too. While reports are left, the release order that may follow says how much: a part would tell what the others reported."""
+    """The reversals of the institution, once nobody reports the subject any more; then its early warning is void, too. While
+    signals remain, a possible release order gives the amount: a part would reveal the others' reports."""
     if after.signal_count:
         return ()
     undos = [undo for done in executed if done.institution == institution and (undo := _propose_undo(done, after)) is not None]
@@ -97,7 +97,7 @@ def _list_undos(institution: str, after: Case, executed: Iterable[Executed], war
 
 
 def _propose_undo(done: Executed, after: Case, supported: Mapping[str, int] = MappingProxyType({})) -> ReversalRequest | None:
-    """What takes back what was done, as far as no report bears it out any more."""
+    """The reversals of actions that no signal supports any more."""
     reversal = REVERSALS.get(done.did)
     if reversal is None:
         return None

@@ -1,8 +1,8 @@
-"""How often something was ordered about one account, in all cases together. Pure.
+"""Counts the orders about one account, in all cases together. Pure.
 
-A cap is an account's, not a case's (two stops for one account: 银发〔2016〕86号), and one account has a case in each queue
-that its signals are routed to. So every change of a case tells what its orders count by now, and whoever decides an order is
-given what the other cases told.
+A cap belongs to an account, not to a case (two stops for one account: 银发〔2016〕86号), and one account has a case in each queue
+that its signals are routed to. So every change of a case carries the current count of its orders, and a decision on an order gets
+the counts of the other cases.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ASK = frozenset({OrderEventKind.ISSUE, OrderEventKind.APPROVE, OrderEventKind.R
 
 
 class Account(NamedTuple):
-    """What a cap is about: an indicator at an institution, and a kind of order (an OrderKind's value)."""
+    """The object of a cap: an indicator at an institution, and a kind of order (an OrderKind's value)."""
 
     kind: str
     recipient: str
@@ -27,7 +27,7 @@ class Account(NamedTuple):
 
 
 def used(orders: Iterable[Order]) -> dict[Account, int]:
-    """What the orders of one case count."""
+    """The count of the orders of one case."""
     counts: dict[Account, int] = {}
     for order in orders:
         if order.kind in REVERSIBLE and order.subject is not None:
@@ -37,7 +37,7 @@ def used(orders: Iterable[Order]) -> dict[Account, int]:
 
 
 def changed(before: Case | None, after: Case) -> tuple[OrderCount, ...]:
-    """What the case counts by now, of all its accounts, when its orders changed."""
+    """The new counts of the case for all its accounts, if its orders changed."""
     if before is not None and before.orders == after.orders:
         return ()
     accounts = {**(used(before.orders) if before is not None else {}), **(stands := used(after.orders))}
@@ -48,7 +48,7 @@ def changed(before: Case | None, after: Case) -> tuple[OrderCount, ...]:
 
 
 def asked(action: Action, case: Case | None) -> Account | None:
-    """The account that a cap may keep the action from; None: it orders nothing."""
+    """The account whose cap applies to the action; None: it orders nothing."""
     event = action.order
     if event is None or event.kind not in _ASK:
         return None

@@ -1,6 +1,6 @@
-"""What a move does to an order: its new fields, who is told, which clocks start and stop, what follows for another order.
+"""Effects of events on an order: its new fields, notifications, deadlines, and consequences for another order.
 
-Invariant: an order holds money only from its execution to its end; every effect that ends one sets what it holds to nothing.
+Invariant: an order holds money only from its execution to its end; every effect that ends one sets its held amount to zero.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ APPROVAL_CLOCK = "order_approval"
 
 
 def drafted(step: OrderStep) -> OrderEffects:
-    """Issued, or first shown to a second person when the amount asks for it."""
+    """Issued, or first shown to a second person if the amount requires it."""
     if not step.order.dual_approval:
         return issued(step)
     changes = {"state": OrderState.AWAITING_APPROVAL}
@@ -40,8 +40,8 @@ def approved(step: OrderStep) -> OrderEffects:
 
 
 def issued(step: OrderStep) -> OrderEffects:
-    """Its times begin; that to answer begins when it may be carried out. A release, unless it is of a part, ends at once what was
-    not carried out yet: the order, or a return of what that holds."""
+    """Its deadlines begin; the deadline to answer begins when it may be carried out. A release, unless partial, ends unexecuted
+    orders at once: the order, or a return of its money."""
     order, rules, about = step.order, step.rules, step.order.order_id
     within, notice_clock = (rules.answer_within, rules.public_notice_deadline) if rules else (None, None)
     notice_until = step.notice_until
@@ -93,7 +93,7 @@ def verified(step: OrderStep) -> OrderEffects:
 
 
 def mismatched(step: OrderStep) -> OrderEffects:
-    """Not stopped; whoever ordered it hears at once which fields differ."""
+    """Not stopped; the agency learns at once which fields differ."""
     fields = tuple(field for field in step.order.verify_fields if field in step.event.mismatched_fields)
     effects = _not_done(step, OrderState.REFUSED, "order_mismatch", fields=", ".join(fields))
     return effects._replace(changes={**effects.changes, "refusal_reason": RefusalReason.MISMATCH, "mismatched_fields": fields})
@@ -108,7 +108,7 @@ def failed(step: OrderStep) -> OrderEffects:
 
 
 def executed(step: OrderStep) -> OrderEffects:
-    """Done. What lasts, lasts from when it was done."""
+    """Executed. A lasting effect starts at the time of execution."""
     order, event, rules, about = step.order, step.event, step.rules, step.order.order_id
     length = rules.length if rules else None
     until = step.ends(step.done_at, length) if length else order.valid_until
@@ -133,8 +133,8 @@ def executed(step: OrderStep) -> OrderEffects:
 
 
 def crossed(step: OrderStep) -> OrderEffects:
-    """It was carried out after it had ended: the word of its end had not come yet. Nothing may stay held, so it is said again.
-    What was paid back is with the victim: the freeze holds so much less."""
+    """It was executed after its end, because the notice of its end had not arrived yet. Nothing may stay held, so the notice is
+    repeated. A paid return is with the victim: the freeze holds less by that amount."""
     order = step.order
     if order.kind in PAYS_BACK:
         amount, target = step.event.amount_minor or 0, step.target
@@ -155,7 +155,7 @@ def lifted(step: OrderStep) -> OrderEffects:
 
 
 def renewed(step: OrderStep) -> OrderEffects:
-    """One length more, from where the last one ends."""
+    """One more length from the last end."""
     order, rules = step.order, step.rules
     assert order.valid_until is not None and rules is not None and rules.length is not None
     until = step.ends_behind(order.valid_until, rules.length)
@@ -175,7 +175,7 @@ def expired(step: OrderStep) -> OrderEffects:
 
 
 def near_expiry(step: OrderStep) -> OrderEffects:
-    """Whoever ordered it may renew it or let it go; whoever holds it must lift it in time."""
+    """The agency may renew it or let it end; the recipient must lift it in time."""
     order = step.order
     data = _facts_of(order, until=order.valid_until)
     parties = (order.agency, order.recipient)
@@ -194,9 +194,9 @@ def overdue(step: OrderStep) -> OrderEffects:
 
 
 def released(step: OrderStep) -> OrderEffects:
-    """Ended by another order. If it had been carried out, that order's execution says that nothing is held any more; if not, its
-    release says so itself. Of a stop that a freeze replaced, and of what ends with the order that it was about (a return, a
-    freeze in its place), the recipient hears here."""
+    """Ended by another order. If it was executed, the execution of that order confirms the lift; if not, the release does. The
+    recipient of a replaced stop, or of an order that ends with its related one (a return, a replacing freeze), is notified here.
+    """
     order, changes = step.order, _end_order(step, OrderState.RELEASED)
     if is_done(order):
         return OrderEffects({**changes, "lifted_at": step.now}, (), (), _stop_clocks(order, answered=False))
@@ -208,7 +208,7 @@ def released(step: OrderStep) -> OrderEffects:
 
 
 def paid_back(step: OrderStep) -> OrderEffects:
-    """What was returned is not held any more; when all of it was, the order has ended."""
+    """A returned amount is not held any more; if it was all, the order has ended."""
     order = step.order
     still_held = order.held_minor - (step.event.amount_minor or 0)
     if still_held:
@@ -219,17 +219,17 @@ def paid_back(step: OrderStep) -> OrderEffects:
 
 
 def lowered(step: OrderStep) -> OrderEffects:
-    """Part of it was released: it holds the rest, for as long as before."""
+    """A part was released: it holds the rest until the same end."""
     return OrderEffects({"held_minor": step.order.held_minor - (step.event.amount_minor or 0)})
 
 
 def _end_undone(orders: Iterable[Order]) -> tuple[Follow, ...]:
-    """The ends of those that were not carried out yet."""
+    """Ends the orders that were not executed yet."""
     return tuple(Follow(order.order_id, OrderEventKind.RELEASE) for order in orders if order.state in UNDONE)
 
 
 def _what_follows(step: OrderStep) -> tuple[Follow, ...]:
-    """What an executed order does to the one that it is about."""
+    """The effect of an executed order on its related one."""
     target = step.target
     if target is None:
         return ()
@@ -241,7 +241,7 @@ def _what_follows(step: OrderStep) -> tuple[Follow, ...]:
 
 
 def _of_release(release: Order, target: Order) -> tuple[Follow, ...]:
-    """Of what lasts a part or the whole ends; of what had ended it is known that it is lifted, unless only a part of it is."""
+    """A lasting order ends in part or in full; an ended one is confirmed as lifted, unless only a part of it is."""
     if release.partial and is_part(release.kind, release.amount_minor, target):
         return (Follow(target.order_id, OrderEventKind.LOWER, release.amount_minor),)
     if is_done(target):
@@ -265,7 +265,7 @@ def _end_order(step: OrderStep, state: OrderState) -> dict[str, Any]:
 
 
 def _mark_received(step: OrderStep) -> dict[str, Any]:
-    """Who answers has received it, whether or not the delivery was recorded first."""
+    """An answer proves receipt, even if the delivery was not recorded yet."""
     return {} if step.order.delivered_at else {"delivered_at": step.now}
 
 
@@ -274,8 +274,8 @@ def _mark_late(step: OrderStep) -> dict[str, Any]:
 
 
 def _stop_clocks(order: Order, *, answered: bool) -> tuple[DeadlineStop, ...]:
-    """All of the order's clocks end. Whoever was not to compare any more when the order ended is not late with it, and nobody is
-    late with a notice."""
+    """All of the order's deadlines end. A comparison that was no longer needed at the end is not late, and neither is a public
+    notice."""
     ends = (
         (order.validity_deadline, False),
         (order.answer_deadline, False),
@@ -296,7 +296,7 @@ def _notify_agency(step: OrderStep, template: str, **more: int | str) -> Notific
 
 
 def _facts_of(order: Order, **times: Any) -> dict[str, int | str]:
-    """What the sentence of a notice to the recipient needs; the order itself goes with it, and in it a basis that is sealed."""
+    """The values of the recipient's sentence; the order goes with it, including a sealed basis."""
     data: dict[str, int | str] = {"kind": order.kind.value, "basis": order.basis}
     if order.related_order_id:
         data["related_order_id"] = order.related_order_id

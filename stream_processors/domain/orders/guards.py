@@ -1,4 +1,4 @@
-"""Why a move of an order is refused. One guard, one reason or a few that belong together; None lets it pass.
+"""Guards of orders: the reasons to refuse an event. One guard, one reason or a few related ones; None permits it.
 
 Invariant: a guard changes nothing and depends on its step alone.
 """
@@ -47,19 +47,19 @@ def offered(step: OrderStep) -> Refusal | None:
 
 
 def other_person(step: OrderStep) -> Refusal | None:
-    """Four eyes: whoever asked for an order does not also agree to it."""
+    """Dual approval: the requester of an order may not approve it."""
     if step.actor.id == step.order.issued_by:
         return Refusal("second-approver-required", "a person other than the one who requested the order must approve it")
     return None
 
 
 def other_person_renews(step: OrderStep) -> Refusal | None:
-    """An order that needed a second person is not lengthened by the first one alone."""
+    """The requester alone may not renew an order that needed dual approval."""
     return other_person(step) if step.order.dual_approval else None
 
 
 def says_what_its_kind_needs(step: OrderStep) -> Refusal | None:
-    """An order says what its kind needs."""
+    """An order must have the members that its kind requires."""
     order = step.order
     if order.kind not in LETTERS and order.subject is None:
         return Refusal("order-incomplete", "the order names no subject")
@@ -75,8 +75,8 @@ def says_what_its_kind_needs(step: OrderStep) -> Refusal | None:
 
 
 def has_its_notice(step: OrderStep) -> Refusal | None:
-    """A return that needs a public notice (frozen-fund return rules of 2016, Art. 8) has one that was given already or is given
-    with it, and is not to be answered before that has run its time."""
+    """A return with a public notice (frozen-fund return rules of 2016, Art. 8) must have one, given earlier or with it, and may
+    not be due before the notice has ended."""
     order, draft, until = step.order, step.event.draft, step.notice_until
     if order.method not in NOTICED:
         return None
@@ -92,8 +92,8 @@ def has_its_notice(step: OrderStep) -> Refusal | None:
 
 
 def only_the_traced(step: OrderStep) -> Refusal | None:
-    """An amount-level hold: never above what was traced, nor above what arrived, by the order that it takes the place of, too.
-    One of these it must name: a hold without a bound could take all that an account has."""
+    """A hold by amount: never above the traced amount, the arrived amount, or the replaced order's. It must name one of these: a
+    hold without a bound could take a whole account."""
     order = step.order
     if order.kind not in HOLDS:
         return None
@@ -117,7 +117,7 @@ def only_the_traced(step: OrderStep) -> Refusal | None:
 
 
 def held_once(step: OrderStep) -> Refusal | None:
-    """The same money is held by one order; a freeze takes the place of the stop that it names."""
+    """The same money is held by one order; a freeze replaces the stop that it names."""
     order = step.order
     if order.kind not in HOLDS:
         return None
@@ -128,7 +128,7 @@ def held_once(step: OrderStep) -> Refusal | None:
 
 
 def under_the_cap(step: OrderStep) -> Refusal | None:
-    """Two stops for one account (银发〔2016〕86号), or as the policy says: orders and renewals count together."""
+    """Two stops for one account (银发〔2016〕86号), or as the policy sets: orders and renewals count together."""
     most = step.rules.max_per_subject if step.rules else None
     if most is None:
         return None
@@ -146,7 +146,7 @@ def under_the_cap(step: OrderStep) -> Refusal | None:
 
 
 def about_another(step: OrderStep) -> Refusal | None:
-    """A release, a return, or a freeze in place of a stop fits the order that it names."""
+    """A release, a return, or a replacing freeze must match the order that it names."""
     order, target = step.order, step.target
     if order.kind not in ABOUT_ANOTHER and order.related_order_id is None:
         return None
@@ -188,7 +188,7 @@ def _check_release(step: OrderStep) -> Refusal | None:
 
 
 def _part_releasable(step: OrderStep, target: Order) -> Refusal | None:
-    """The amount of a release says how much of the hold is lifted: a part only of what is held and of use to nobody else."""
+    """The amount of a release must be a part of the hold that is not assigned otherwise."""
     order, draft = step.order, step.event.draft
     minor, named = order.amount_minor or 0, draft is not None and draft.amount_minor is not None
     if named and (not minor or order.currency != target.currency):
@@ -211,7 +211,7 @@ def _part_releasable(step: OrderStep, target: Order) -> Refusal | None:
 
 
 def _in_its_place(target: Order, others: Iterable[Order]) -> list[Order]:
-    """Freezes on their way that hold the same money on."""
+    """Freezes in progress that will hold the same money."""
     return [
         other
         for other in others
@@ -220,7 +220,7 @@ def _in_its_place(target: Order, others: Iterable[Order]) -> list[Order]:
 
 
 def _is_release_of(order: Order, target: Order) -> bool:
-    """Whether it is a release of it that lasts or, of a part, that is not answered yet."""
+    """Whether it is a lasting release of it or, if partial, an unanswered one."""
     lasts = order.state in LIVE and not (order.partial and is_done(order))
     return order.kind is OrderKind.RELEASE and order.related_order_id == target.order_id and lasts
 
@@ -241,7 +241,7 @@ def _check_return(step: OrderStep) -> Refusal | None:
 
 
 def compared(step: OrderStep) -> Refusal | None:
-    """All fields were compared. What came in by the institution's books is what the order says, else it is a mismatch."""
+    """All fields must be compared. The institution's amount must equal the order's, else it is a mismatch."""
     order, event = step.order, step.event
     if missing := [field for field in order.verify_fields if field not in event.verified_fields]:
         return Refusal("not-verified", f"compare {', '.join(missing)} as well before you stop the payment")
@@ -272,7 +272,7 @@ def in_time(step: OrderStep) -> Refusal | None:
 
 
 def notice_has_ended(step: OrderStep) -> Refusal | None:
-    """Money is returned pro rata when everybody who paid had the time of the notice to say so."""
+    """A pro rata return may be paid only after all payers had the time of the notice."""
     until = step.order.public_notice_until
     if until is not None and step.done_at < until:
         detail = f"a return {step.order.method} may not be paid before the public notice ends at {iso(until)}"
@@ -281,7 +281,7 @@ def notice_has_ended(step: OrderStep) -> Refusal | None:
 
 
 def done_when_it_could_be(step: OrderStep) -> Refusal | None:
-    """Nothing was done before it was ordered, nor in the future."""
+    """Nothing can be executed before it was ordered, nor in the future."""
     issued = step.order.issued_at
     if done_between(step.event.done_at, issued, step.now) is None:
         return Refusal("time-out-of-range", f"'done_at' must be between {iso(issued)} and {iso(step.now)}")
@@ -289,7 +289,7 @@ def done_when_it_could_be(step: OrderStep) -> Refusal | None:
 
 
 def what_was_done(step: OrderStep) -> Refusal | None:
-    """The proof that each kind asks for."""
+    """The proof that each kind requires."""
     order, event = step.order, step.event
     if order.kind in LETTERS and event.text_sealed is None:
         return Refusal("answer-missing", "send the answer to the letter in 'text'")
@@ -317,7 +317,7 @@ def paid_what_was_ordered(step: OrderStep) -> Refusal | None:
 
 
 def renewable(step: OrderStep) -> Refusal | None:
-    """Not while somebody waits for its release; that of a part leaves the rest, which may be renewed."""
+    """Not while a release is pending; a partial one leaves the rest, which may be renewed."""
     rules = step.rules
     if any(_is_release_of(other, step.order) and not other.partial for other in step.others):
         return Refusal("already-released", f"the order {step.order.order_id} is being released")

@@ -1,7 +1,7 @@
-"""What an event does to an order: a transition table, guards and effects. Pure.
+"""Effects of events on an order: a transition table, guards and effects. Pure.
 
 Invariant: an order is carried out at most once; a refused event changes nothing; only the recipient answers: an institution, or
-of a letter a unit, for which an officer acts.
+for a letter a unit, for which an officer acts.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _can_end(order: Order) -> bool:
 
 
 def _can_be_called_off(order: Order) -> bool:
-    """Before it is carried out. A return ends with the freeze that it was to be paid from."""
+    """Only before execution. A return ends with the freeze that it was to be paid from."""
     return order.kind in REVERSIBLE or order.kind in PAYS_BACK
 
 
@@ -164,13 +164,13 @@ class OrderChange(NamedTuple):
 
 
 def acting(actor: str, event: OrderEvent) -> Party:
-    """Who does it. An officer who answers a letter is the unit that the event names; he does nothing else as that."""
+    """The actor. An officer who answers a letter acts as the unit of the event, and in no other way as that."""
     who = party(actor)
     return Party(ActorRole.UNIT, event.unit) if who.role == ActorRole.OFFICER and event.unit is not None else who
 
 
 def unit_of(order: Order) -> str | None:
-    """The unit whose officers may answer it: that of a letter that was sent to one. Everything else is for institutions."""
+    """The unit whose officers may answer it: the recipient of a letter. Everything else is for institutions."""
     return order.recipient if order.kind in LETTERS and order.issued_at is not None and is_unit(order.recipient) else None
 
 
@@ -185,7 +185,7 @@ def decide(
     others: tuple[Order, ...] = (),
     elsewhere: int = 0,
 ) -> OrderChange:
-    """What becomes of the event. `actor`: `officer:...`, `institution:...`, `stage:...`; `others`: the case's other orders;
+    """Decides on the event. `actor`: `officer:...`, `institution:...`, `stage:...`; `others`: the case's other orders;
     `elsewhere`: how often the same was ordered about the account in other cases."""
     who = acting(actor, event)
     if order is None and (event.kind is not E.ISSUE or event.draft is None):
@@ -219,7 +219,7 @@ def _apply_effects(step: OrderStep, outcome: OrderEffects, actor: str) -> OrderC
 def _draft_order(
     draft: OrderDraft | None, who: Party, rules: KindRules | None, now: datetime, others: tuple[Order, ...], ends: Ends
 ) -> Order:
-    """The order as it would stand. A release or return is about what its target is about."""
+    """The order as it would be. A release or return has the subject of its target."""
     assert draft is not None
     target = next((other for other in others if other.order_id == draft.related_order_id), None)
     takes = target is not None and draft.kind in ABOUT_ANOTHER
@@ -259,7 +259,7 @@ def _draft_order(
 
 
 def _end_of_notice(draft: OrderDraft, rules: KindRules | None, now: datetime, ends: Ends) -> datetime | None:
-    """When a notice that was given before the order has run its time."""
+    """The end of a public notice that was given before the order."""
     if draft.method not in NOTICED or draft.public_notice_at is None or rules is None or rules.public_notice_deadline is None:
         return None
     return ends(min(draft.public_notice_at, now), rules.public_notice_deadline)

@@ -1,7 +1,8 @@
-"""The orders of one case together: an event of one, and what follows from it for another. Pure.
+"""The orders of one case together: an event of one, and its consequences for another. Pure.
 
-Invariant: an event and what follows from it are applied together or not at all; the number of orders in a case is bounded, and
-none that lasts, or that counts against a cap, makes room for another. A release always finds room: somebody waits for it.
+Invariant: an event and its consequences are applied together or not at all. The number of orders in a case is bounded, and no
+order that is in force, or that counts against a cap, makes room for another. A release always finds room, because somebody waits
+for it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ so a case has at most three times as many in all."""
 
 
 class OrdersChange(NamedTuple):
-    """All orders of the case after the event, and `order`, the one that it was about. Refusal: they are as they were."""
+    """All orders of the case after the event, and `order`, its object. Refusal: they are unchanged."""
 
     orders: tuple[Order, ...]
     order: Order | None = None
@@ -46,7 +47,7 @@ def decide(
     ends: Ends,
     elsewhere: int = 0,
 ) -> OrdersChange:
-    """What becomes of the event in its case. `elsewhere`: how often the same was ordered about the account in other cases."""
+    """Decides on the event in its case. `elsewhere`: how often the same was ordered about the account in other cases."""
 
     def decide_event(case_orders: tuple[Order, ...], event: OrderEvent, actor: str, elsewhere: int = 0) -> OrderChange:
         order, others = (
@@ -83,14 +84,14 @@ def decide(
 
 
 def clock_event(order: Order, clock: str, *, warning: bool = False) -> OrderEventKind | None:
-    """What it is to the order that one of its clocks ran out, or warns before. None: people are told, the order does not move."""
+    """The event of the order when one of its deadlines ends or warns. None: people are notified, the order stays."""
     if clock == order.validity_deadline:
         return OrderEventKind.NEAR_EXPIRY if warning else OrderEventKind.EXPIRE
     return OrderEventKind.OVERDUE if clock == order.answer_deadline and not warning else None
 
 
 def held_minor(orders: Iterable[Order]) -> dict[str, int]:
-    """Currency -> what the orders hold together, in minor units."""
+    """Currency -> the amount that the orders hold together, in minor units."""
     sums: dict[str, int] = {}
     for order in orders:
         if order.held_minor and order.currency:
@@ -109,15 +110,15 @@ def _find_order(orders: tuple[Order, ...], order_id: str) -> Order | None:
 
 
 def _put_order(orders: tuple[Order, ...], changed: Order) -> tuple[Order, ...]:
-    """In place of the one with its id, else at the end."""
+    """Replaces the one with its id, else appends."""
     if _find_order(orders, changed.order_id) is None:
         return (*orders, changed)
     return tuple(changed if order.order_id == changed.order_id else order for order in orders)
 
 
 def _make_room(orders: tuple[Order, ...], event: OrderEvent) -> tuple[Order, ...] | None:
-    """The orders with a place for one more: the oldest that are over for good go, what was paid back last of all, for nobody else
-    tells of that. None: all of them count."""
+    """The orders with room for one more: the oldest finished ones are dropped, paid returns last, because nothing else records
+    them. None: all of them count."""
     remaining = orders
     while len(remaining) >= MOST_ORDERS:
         over = [number for number, order in enumerate(remaining) if _is_over(order, remaining)]
@@ -130,7 +131,7 @@ def _make_room(orders: tuple[Order, ...], event: OrderEvent) -> tuple[Order, ...
 
 
 def _is_over(order: Order, orders: tuple[Order, ...]) -> bool:
-    """Whether nothing can come of it any more, it counts against no cap, and no order that lasts is about it."""
+    """Whether it is finished, counts against no cap, and no order in force refers to it."""
     if any(other.related_order_id == order.order_id and other.state in LIVE and not is_done(other) for other in orders):
         return False
     if order.kind in REVERSIBLE:

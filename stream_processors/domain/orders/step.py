@@ -1,4 +1,4 @@
-"""What the guards and effects of orders are given, and what an effect gives back."""
+"""The input of the guards and effects of orders, and the result of an effect."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _TICK = timedelta(microseconds=1)
 
 
 class OrderStep(NamedTuple):
-    """One event of one order. `order` is as it stands (of an issue: as it would stand), `others` are the case's other orders,
-    `rules` those of its kind (None: the policy does not offer it), `elsewhere` what counts against its cap in other cases."""
+    """One event of one order. `order` is the current state (of an issue: the state it would have), `others` are the case's other
+    orders, `rules` those of its kind (None: the policy does not enable it), `elsewhere` the count against its cap in other cases.
+    """
 
     order: Order
     event: OrderEvent
@@ -33,19 +34,19 @@ class OrderStep(NamedTuple):
 
     @property
     def target(self) -> Order | None:
-        """The order that this one is about."""
+        """The related order."""
         return next((other for other in self.others if other.order_id == self.order.related_order_id), None)
 
     @property
     def notice_until(self) -> datetime | None:
-        """When the public notice before this return has run its time, given now if it was not before; None: it needs none."""
+        """The end of the public notice before this return, given now if not earlier; None: it needs none."""
         order, rules = self.order, self.rules
         if order.method not in NOTICED or rules is None or rules.public_notice_deadline is None:
             return None
         return order.public_notice_until or self.ends(self.now, rules.public_notice_deadline)
 
     def ends_behind(self, until: datetime, length: Length) -> datetime:
-        """When the length is over that begins where another time ended: 24:00 belongs to the day that it ends."""
+        """The end of a length that begins where another time ended: 24:00 belongs to the day that it ends."""
         return self.ends(until if length.exact_s is not None else until - _TICK, length)
 
     @property
@@ -57,7 +58,7 @@ _ENDED = frozenset({OrderState.RELEASED, OrderState.EXPIRED})
 
 
 class Follow(NamedTuple):
-    """What one order does to another."""
+    """The effect of one order on another."""
 
     order_id: str
     kind: OrderEventKind
@@ -83,14 +84,14 @@ def make_notices(
 
 
 def same_subject(order: Order, other: Order) -> bool:
-    """Whether both are about the same thing at the same institution."""
+    """Whether both have the same subject at the same institution."""
     if order.subject is None or other.subject is None:
         return False
     return (order.recipient, order.subject.token) == (other.recipient, other.subject.token)
 
 
 def same_money(order: Order, other: Order) -> bool:
-    """Whether both are, or may be, about the same transfer to the same account."""
+    """Whether both concern, or may concern, the same transfer to the same account."""
     if not same_subject(order, other):
         return False
     if order.verify is None or other.verify is None:
@@ -99,12 +100,12 @@ def same_money(order: Order, other: Order) -> bool:
 
 
 def times_used(order: Order) -> int:
-    """How many of its kind an order counts as on its account: itself and its renewals, if it is live or ever took effect."""
+    """The count of an order against its account: itself and its renewals, if it is live or ever took effect."""
     return 1 + order.renewals if order.state in LIVE or order.executed_at is not None else 0
 
 
 def promised_minor(target: Order, others: Iterable[Order]) -> int:
-    """What other returns that are under way will take of it."""
+    """The amount that other pending returns will take from it."""
     return sum(
         other.amount_minor or 0
         for other in others
@@ -120,17 +121,17 @@ def is_done(order: Order) -> bool:
 
 
 def crossed_its_end(order: Order) -> bool:
-    """Whether the word that it was carried out came after its end."""
+    """Whether its execution was reported after its end."""
     return any(move.event is OrderEventKind.EXECUTE and move.state in _ENDED for move in order.history)
 
 
 def is_part(kind: OrderKind, amount_minor: int | None, target: Order | None) -> bool:
-    """Whether it is the release of less than its target holds."""
+    """Whether it releases less than its target holds."""
     if kind is not OrderKind.RELEASE or target is None or target.kind not in HOLDS or not is_done(target):
         return False
     return 0 < (amount_minor or 0) < target.held_minor
 
 
 def is_unlifted(order: Order) -> bool:
-    """Carried out, and nobody has said that it is lifted: whatever its state, the person's money may be held."""
+    """Executed, and nobody confirmed the lift: whatever its state, the person's money may be held."""
     return order.kind in REVERSIBLE and order.executed_at is not None and order.lifted_at is None

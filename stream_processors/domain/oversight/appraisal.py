@@ -118,7 +118,7 @@ TABLE = Table("appraisal", _ROWS)
 def decide(
     *, move: AppraisalMove, record: Appraisal | None, now: datetime, signer: Signer | None = None
 ) -> RecordChange[Appraisal]:
-    """What becomes of the move. `signer` is needed to lock."""
+    """Decides on the action. `signer` is required to lock."""
     if record is None:
         return _open_year(move, now)
     if move.year != record.year:
@@ -151,7 +151,7 @@ def _find_figure(results: tuple[UnitResult, ...], unit: str, figure: str) -> int
 
 
 def _correct_figure(results: tuple[UnitResult, ...], dispute: Dispute, ruled: int) -> tuple[UnitResult, ...]:
-    """Only the figure itself: what it is a part or the sum of is a dispute of its own."""
+    """Changes only the figure itself: its parts and sums need disputes of their own."""
     return tuple(
         result.model_copy(update={"figures": {**result.figures, dispute.figure: ruled}})
         if result.unit == dispute.unit
@@ -161,8 +161,8 @@ def _correct_figure(results: tuple[UnitResult, ...], dispute: Dispute, ruled: in
 
 
 def canonical(appraisal: Appraisal) -> bytes:
-    """The result as bytes: JSON with sorted keys, without blanks, nothing that is not there. Every field is named here, so that a
-    field which the record gets later changes no digest of before."""
+    """The result as bytes: JSON with sorted keys, without blanks and empty members. Every field is named here, so that a later
+    field changes no earlier digest."""
     content = {
         "form": FORM,
         "year": appraisal.year,
@@ -181,7 +181,7 @@ def digest(appraisal: Appraisal) -> str:
 
 
 def verified(appraisal: Appraisal, verifier: Verifier) -> bool:
-    """Whether the result is locked, signed by a key that the verifier trusts, and still what was signed."""
+    """Whether the result is locked, signed by a key that the verifier trusts, and unchanged."""
     lock = appraisal.lock
     if lock is None or appraisal.state is not S.LOCKED:
         return False
@@ -191,7 +191,7 @@ def verified(appraisal: Appraisal, verifier: Verifier) -> bool:
 
 
 def _make_statement(appraisal: Appraisal, mark: str, at: datetime) -> bytes:
-    """What is signed: short, whatever the number of units."""
+    """The signed statement: short, whatever the number of units."""
     return _dump_json(
         {"form": FORM, "year": appraisal.year, "body": appraisal.body, "digest": mark, "locked_at": _format_time(at)}
     )

@@ -1,6 +1,6 @@
-"""Educational campaigns of institutions (Art. 22): told, corrected, withdrawn. Pure.
+"""Educational campaigns of institutions (Art. 22): reported, corrected, withdrawn. Pure.
 
-Invariant: a campaign counts once, as it was last told, and only its institution may change it.
+Invariant: a campaign counts once, by its last report, and only its institution may change it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ K = CampaignMoveKind
 
 
 def decide(*, move: CampaignMove, record: Campaign | None, now: datetime) -> RecordChange[Campaign]:
-    """What becomes of the move."""
+    """Decides on the action."""
     if record is not None and record.institution == move.party and move.action_id in record.applied:
         return RecordChange(echo=True)
     refusal = _find_fault(move, record, now)
@@ -63,7 +63,7 @@ def _find_fault(move: CampaignMove, campaign: Campaign | None, now: datetime) ->
 
 
 def figures(campaign: Campaign) -> CampaignFigures:
-    """What it counts in the institution's scorecard."""
+    """Its counts in the institution's scorecard."""
     return CampaignFigures.trusted(
         campaign_id=campaign.campaign_id,
         institution=campaign.institution,

@@ -1,7 +1,7 @@
-"""Requests for appraisal data: asked, handed in, found wanting, as a table. Pure.
+"""Data requests for the appraisal: asked, submitted, findings, as a table. Pure.
 
-Art. 46(5) names who conceals, omits or refuses appraisal data. Invariant: data that come late are taken and count as late, and
-a finding stands until the body itself takes it back.
+Art. 46(5) covers units that conceal, omit or refuse appraisal data. Invariant: late data are accepted and count as late, and a
+finding stays until the body itself withdraws it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ TABLE = Table("data request", _ROWS)
 
 
 def decide(*, move: DataMove, record: DataRequest | None, now: datetime) -> RecordChange[DataRequest]:
-    """What becomes of the move."""
+    """Decides on the action."""
     if record is None:
         return _open_request(move, now)
     return apply_move(TABLE, RecordStep(move, record, now), {ActorRole.UNIT: record.unit, ActorRole.BODY: record.body})
@@ -98,7 +98,7 @@ def _open_request(move: DataMove, now: datetime) -> RecordChange[DataRequest]:
 
 
 def figures(request: DataRequest) -> DataFigures:
-    """What it counts in the unit's scorecard."""
+    """Its counts in the unit's scorecard."""
     return DataFigures.trusted(
         request_id=request.request_id,
         unit=request.unit,

@@ -1,7 +1,7 @@
-"""One entrance to what the stage `oversee` decides: which part a request belongs to, and what it changes of the scorecards. Pure.
+"""Dispatches requests of the stage `oversee` to the part that decides, and computes their change to the scorecards. Pure.
 
-A deadline of a supervision measure needs no clock of its own: that it ran out is a move that is made before the next one, at
-the latest, and readers see it by the time (`overdue`). Invariant: every request becomes one change.
+A deadline of a supervision action needs no timer: its end is an event that is applied before the next action at the latest, and
+readers derive it from the time (`overdue`). Invariant: every request becomes one change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KEEPER = "oversee"
 
 
 class _RecordDecider(NamedTuple):
-    """`decide(move, record, now, signer)` gives the change, `figures(record)` what it counts in the scorecards."""
+    """`decide(move, record, now, signer)` returns the change, `figures(record)` its counts in the scorecards."""
 
     decide: Callable[[Any, Any, datetime, Signer | None], RecordChange[Any]]
     figures: Callable[[Any], Figures]
@@ -32,7 +32,7 @@ class _RecordDecider(NamedTuple):
 def _decide_supervision(
     move: SupervisionMove, record: Supervision | None, now: datetime, signer: Signer | None
 ) -> RecordChange[Supervision]:
-    """What becomes of the move, after a deadline that has run out by then."""
+    """Decides on the action, after a deadline that has ended by then."""
     if record is not None and overdue(record, now) and move.revision in (None, record.revision):
         record, move = _let_fall_due(record, now), move.model_copy(update={"revision": None})
     return supervision.decide(move=move, record=record, now=now)
@@ -49,7 +49,7 @@ def _let_fall_due(record: Supervision, now: datetime) -> Supervision:
 
 
 def overdue(record: Supervision, now: datetime) -> bool:
-    """Whether the deadline ran out and no move has said so yet."""
+    """Whether the deadline ended and no event has recorded it yet."""
     return record.state is SupervisionState.ISSUED and now >= record.answer_by
 
 
@@ -74,7 +74,7 @@ _DECIDERS = {
 def decide(
     *, action: OversightAction, actor: str, record: Record | None, now: datetime, signer: Signer | None = None
 ) -> OversightChange:
-    """What becomes of the request. `record` is what it is about, None when there is none yet."""
+    """Decides on the request. `record` is its object, None if there is none yet."""
     part = _DECIDERS[action.part]
     head: dict[str, Any] = {"action_id": action.move.action_id, "about": action.about, "at": now, "actor": actor}
     change = part.decide(action.move, record, now, signer)
@@ -96,7 +96,7 @@ def decide(
 
 
 def unreadable(why: str, now: datetime) -> OversightChange:
-    """The change of a record that is none: nothing."""
+    """The change of an unreadable record: nothing."""
     return OversightChange.trusted(
         action_id=None,
         about=None,

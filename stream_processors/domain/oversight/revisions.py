@@ -1,7 +1,7 @@
-"""What the coordination body's records have in common: each move makes the next revision, once, and by whom it is for. Pure.
+"""Shared by the records of the coordination body: each action makes the next revision, once, if its actor is permitted. Pure.
 
-Appraisals, supervision measures and requests for data differ in their tables alone. Invariant: a move that was applied is never
-applied again, and one that was made on an older revision is refused.
+Appraisals, supervision actions and data requests differ in their tables alone. Invariant: an applied action is never applied
+again, and an action on an older revision is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ APPLIED_KEPT = 64
 
 
 class Signer(Protocol):
-    """A key that signs: a compact JWS whose payload is given."""
+    """A key that signs: returns a compact JWS of a payload."""
 
     @property
     def key_id(self) -> str: ...
@@ -34,7 +34,7 @@ Fields = dict[str, Any]
 
 
 class RecordChange(NamedTuple, Generic[AnyRecordT]):
-    """What became of a move: `record` after it, or why not. An `echo` was applied before."""
+    """The result of an action: `record` afterwards, or the refusal. An `echo` was applied before."""
 
     record: AnyRecordT | None = None
     refusal: Refusal | None = None
@@ -42,7 +42,7 @@ class RecordChange(NamedTuple, Generic[AnyRecordT]):
 
 
 class RecordStep(NamedTuple, Generic[MoveT, RecordT]):
-    """One move of one record. `signer` is needed to lock a result."""
+    """One action on one record. `signer` is required to lock a result."""
 
     move: MoveT
     record: RecordT
@@ -60,8 +60,8 @@ def apply_move(
     parties: dict[ActorRole, str | None],
     final: Refusal | None = None,
 ) -> RecordChange[RecordT]:
-    """The record after the move. `parties`: who is what to the record (None: anybody is); `final`: why a record that has ended
-    refuses every move."""
+    """The record after the action. `parties`: role -> party (None: anybody); `final`: why a finished record refuses every
+    action."""
     move, record = step.move, step.record
     if move.action_id in record.applied:
         return RecordChange(echo=True)

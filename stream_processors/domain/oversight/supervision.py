@@ -1,7 +1,7 @@
-"""Supervision measures on a member unit: circular, interview, listed supervision (通报、约谈、挂牌督办), as a table. Pure.
+"""Supervision actions on a member unit: circular, interview, listed supervision (通报、约谈、挂牌督办), as a table. Pure.
 
-Each has a deadline to rectify and an answer (Art. 46). They are apart from the year's result, which is final: a listing goes on
-after it. Invariant: a measure is overdue once a deadline, and never before it; a late answer is kept and marked late.
+Each has a deadline to rectify and an answer (Art. 46). They are separate from the yearly result, which is final, and may continue
+after it. Invariant: an action becomes overdue once for each deadline, never early; a late answer is kept and marked late.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ TABLE = Table("supervision action", _ROWS)
 
 
 def decide(*, move: SupervisionMove, record: Supervision | None, now: datetime) -> RecordChange[Supervision]:
-    """What becomes of the move."""
+    """Decides on the action."""
     if record is None:
         return _issue_measure(move, now)
     parties = {ActorRole.UNIT: record.unit, ActorRole.BODY: record.body, ActorRole.STAGE: None}

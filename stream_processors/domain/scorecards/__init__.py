@@ -1,6 +1,6 @@
-"""Scorecards as a fold: facts add to cells (`contributions`), cells make a card (`card`), a card is ranked and exported.
+"""Scorecards as a projection: facts add to cells (`contributions`), cells make a card (`card`), a card is ranked and exported.
 
-Two kinds apart: statistics of institutions for their regulator, figures of member units for the coordination body. Pure.
+Two separate kinds: statistics of institutions for their regulator, figures of member units for the coordination body. Pure.
 """
 
 from stream_processors.domain.scorecards.buckets import ERROR_PERCENT

@@ -1,7 +1,7 @@
-"""Times in buckets of fixed bounds, so that two histograms add up bucket by bucket. Pure.
+"""Durations in buckets of fixed bounds, so that two histograms add up bucket by bucket. Pure.
 
-Whole seconds, each bucket at most a tenth wider than the one before: exact up to 20 s, then within ERROR_PERCENT.
-Invariant: the bounds never change, for sums of years ago were made with them.
+Whole seconds, each bucket at most a tenth wider than the one before: exact up to 20 s, then within ERROR_PERCENT. Invariant: the
+bounds never change, because old sums were made with them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def bucket(seconds: int) -> int:
 
 
 def middle(index: int) -> int:
-    """The value that stands for a bucket: as far, in proportion, from its lowest as from its highest."""
+    """The value of a bucket: equally far, in proportion, from its lowest and its highest."""
     highest = BOUNDS[index]
     lowest = BOUNDS[index - 1] + 1 if index else 0
     return highest if lowest >= highest else round(2 * lowest * highest / (lowest + highest))
@@ -40,17 +40,17 @@ def middle(index: int) -> int:
 
 @cache
 def names(time: str) -> tuple[str, ...]:
-    """The figures of a time's buckets, in their order."""
+    """The figures of a time's buckets in order."""
     return tuple(f"{time}:{index:03}" for index in range(len(BOUNDS)))
 
 
 def counts(figures: Mapping[str, int], time: str) -> list[int]:
-    """A histogram from its cells. None is below 0, even if the sum is not whole yet."""
+    """A histogram from its cells. None is below 0, even if the sum is still incomplete."""
     return [max(0, figures.get(name, 0)) for name in names(time)]
 
 
 def percentile(histogram: list[int], percent: int) -> int | None:
-    """Seconds, by nearest rank; None of nothing."""
+    """Seconds, by nearest rank; None without values."""
     remaining = (percent * sum(histogram) + 99) // 100
     for index, n in enumerate(histogram):
         remaining -= n

@@ -1,7 +1,7 @@
-"""Cells to a card: counts, ratios, percentiles, with small counts hidden; and the ranking by one figure. Pure.
+"""Turns cells into a card: counts, ratios, percentiles, with small counts hidden; and ranks by one figure. Pure.
 
-Invariant: what hangs on a hidden figure is not shown either. Cards of periods that lie within each other (a month, its year) let
-a hidden month be computed from the year: give an audience one of them only (`nested`).
+Invariant: a value that depends on a hidden figure is not shown either. Cards of nested periods (a month, its year) would reveal a
+hidden month from the year: give an audience one of them only (`nested`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def cells_a_period(kind: CardKind) -> int:
 
 
 def nested(period: str, other: str) -> bool:
-    """Whether one of two periods lies within the other, or is it."""
+    """Whether one of two periods is within the other, or equals it."""
     return period.startswith(other) or other.startswith(period)
 
 
@@ -41,9 +41,9 @@ def book(cells: Mapping[FigureCell, int], kind: CardKind, period: str) -> dict[s
 
 
 def card(cells: Book, *, kind: CardKind, period: str, threshold: int = THRESHOLD, parties: Iterable[str] = ()) -> Scorecard:
-    """The card of a period. `parties` are shown with zeros when they have no cells: who reported nothing is to be seen.
+    """The card of a period. `parties` without cells are shown with zeros, so that silence is visible.
 
-    Of an unfinished view a count may be below 0 for a moment; it is shown as 0.
+    In an incomplete view a count may be below 0 for a moment; it is shown as 0.
     """
     layout = LAYOUTS[kind]
     all_of = sorted({*cells, *parties})
@@ -115,7 +115,7 @@ def _make_row(party: str, draft: _Draft, layout: Layout, times: dict[str, Percen
 
 
 def value(row: CardRow, figure: str) -> int | None:
-    """Of a count, a ratio (per mille) or a time (`time_report.p90`, seconds). None: no data, or not shown."""
+    """A count, a ratio (per mille) or a time (`time_report.p90`, seconds). None: no data, or not shown."""
     name, _, percent = figure.partition(".")
     if percent:
         times = row.durations.get(name)
@@ -124,7 +124,7 @@ def value(row: CardRow, figure: str) -> int | None:
 
 
 def ranking(shown: Scorecard, figure: str, *, highest_first: bool = True) -> tuple[Rank, ...]:
-    """Parties by a figure that is shown of them; the others have no place, for a place would say how much it is."""
+    """Parties by a shown figure; the others have no rank, because a rank would reveal it."""
     ranked = [(n, row.party) for row in shown.rows if (n := value(row, figure)) is not None]
     ranked.sort(key=lambda pair: (-pair[0] if highest_first else pair[0], pair[1]))
     places: list[Rank] = []

@@ -1,7 +1,7 @@
-"""What a change of a case carries for the scorecards: its countable parts, before and after. Pure.
+"""The countable parts of a case's change before and after, for the scorecards. Pure.
 
-Invariant: an item that a bounded list no longer holds keeps counting as it last did: only what is in the case after the
-change is compared. So what is taken back must be said (a state, `withdrawn`), never left out.
+Invariant: an item that drops off a bounded list keeps its last count: only the content of the case after the change is compared.
+So a removal must be explicit (a state, `withdrawn`), never an omission.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INSTITUTION_DUTIES = {"report": "report", "warn": "warn", "block": "block", "sus
 
 
 class DeadlineLike(Protocol):
-    """`state`: open, fired, stopped (done, in time or late), cancelled. `about`: the institution, for a duty of institutions."""
+    """`state`: open, fired, stopped (done, in time or late), cancelled. `about`: the institution, for its duty."""
 
     @property
     def name(self) -> str: ...
@@ -50,7 +50,7 @@ class DeadlineLike(Protocol):
 
 
 class OrderLike(Protocol):
-    """`executed_at`: when it was carried out or answered; `late`, `overdue`: by the time until which it was to be."""
+    """`executed_at`: when it was carried out or answered; `late`, `overdue`: by its deadline."""
 
     @property
     def order_id(self) -> str: ...
@@ -92,7 +92,7 @@ class MeasureLike(Protocol):
 
 
 class CaseLike(Protocol):
-    """A case with its loop."""
+    """A case with its orders, deadlines and measures."""
 
     @property
     def queue(self) -> str: ...
@@ -115,8 +115,8 @@ class CaseLike(Protocol):
 
 
 def counted(before: CaseLike | None, after: CaseLike, elsewhere: Sequence[MeasureLike] = ()) -> CountedFigures | None:
-    """What the fact of a change must carry. None when nothing that counts has changed, as with most joins. `elsewhere`: measures
-    that another case handed over, which were counted there."""
+    """The countable part of a change's fact. None if nothing countable changed, as with most joins. `elsewhere`: measures handed
+    over by another case, which counted there."""
     was = figures_of(before) if before is not None else Figures.trusted()
     if elsewhere:
         handed = tuple(_copy_fields(MeasureFigures, measure) for measure in elsewhere)
@@ -126,7 +126,7 @@ def counted(before: CaseLike | None, after: CaseLike, elsewhere: Sequence[Measur
 
 
 def difference(was: Figures, now: Figures) -> CountedFigures | None:
-    """The parts of `now` that are not as they were. Campaigns and appraisal data come here directly."""
+    """The parts of `now` that changed. Campaigns and appraisal data come here directly."""
     old: dict[str, Any] = {}
     new: dict[str, Any] = {}
     if was.case != now.case:
@@ -151,14 +151,14 @@ _KEYS: dict[str, Callable[[Any], Any]] = {
 
 
 def _at_most(was: Any, now: Any) -> Any:
-    """An order that holds less than before (released, expired, paid back) did stop what it held."""
+    """An order that holds less than before (released, expired, paid back) did stop the earlier amount."""
     if isinstance(now, OrderFigures) and was is not None and now.held_minor < was.held_minor:
         return now.model_copy(update={"held_minor": was.held_minor})
     return now
 
 
 def figures_of(case: CaseLike) -> Figures:
-    """Everything of a case that counts."""
+    """All countable parts of a case."""
     return Figures.trusted(
         case=_core_of(case),
         deadlines=tuple(figures for clock in case.deadlines if (figures := _clock_figures(clock, case)) is not None),
@@ -201,8 +201,8 @@ def _clock_figures(clock: DeadlineLike, case: CaseLike) -> DeadlineFigures | Non
 
 
 def _missed_for_good(clock: DeadlineLike, case: CaseLike) -> bool:
-    """Called off after it had been missed. That the case went to another unit or into another case does not undo the miss, nor
-    that whose it was is not in it any more (marked late); that it was a false alarm, or is empty, does."""
+    """A missed deadline stays missed after a transfer, a merge or the party's departure (marked late). It is cleared only if the
+    case was a false alarm or has no signals left."""
     if clock.state != DeadlineState.CANCELLED or clock.fired_at is None or case.status == CaseStatus.RETRACTED:
         return False
     return clock.late is True or clock.name in UNIT_DUTIES or case.status == CaseStatus.MERGED

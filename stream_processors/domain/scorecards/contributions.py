@@ -1,8 +1,8 @@
-"""What a fact adds to the scorecards' cells. Pure: the fact alone, so that the view is a fold in any order.
+"""The contribution of a fact to the scorecards' cells. Pure: from the fact alone, so the view can be projected in any order.
 
-Everything counts in the one period where it began: a report when the log took it, a case at its opening, a disposal when it was
-made, a clock when it fell due, an order at its issue. So numerator and denominator of a ratio speak of the same things, and what
-is known later corrects the earlier figure. Invariant: the sum over all facts is what the last state of each thing counts.
+Everything counts in the period in which it began: a report at its LogAppendTime, a case at its opening, a disposal at its
+decision, a deadline at its due time, an order at its issue. So numerator and denominator of a ratio cover the same items, and
+later knowledge corrects the earlier figure. Invariant: the sum over all facts equals the count of the last state of each item.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ INSTITUTION, UNIT = CardKind.INSTITUTION, CardKind.UNIT
 
 
 class Carries(Protocol):
-    """A `CaseChange` that carries what it changed of the figures; None: nothing, as in every echo and refusal."""
+    """A `CaseChange` with its change to the figures; None: nothing, as in every redelivery and refusal."""
 
     @property
     def figure_changes(self) -> CountedFigures | None: ...
 
 
 class Leaf(NamedTuple):
-    """What adds to the cells of one figure, in the day, the month and the year of an instant."""
+    """An addition to the cells of one figure, in the day, the month and the year of an instant."""
 
     kind: CardKind
     party: str
@@ -56,7 +56,7 @@ class Leaf(NamedTuple):
 
 
 def contributions(fact: AssessedSignal | CountedFigures | Carries) -> list[Add]:
-    """Nothing twice: a cell stands once, and one whose sum does not change not at all."""
+    """Each cell once, and only if its sum changes."""
     if isinstance(fact, AssessedSignal):
         return _sum_leaves(signal_leaves(fact))
     change = fact if isinstance(fact, CountedFigures) else fact.figure_changes
@@ -64,7 +64,7 @@ def contributions(fact: AssessedSignal | CountedFigures | Carries) -> list[Add]:
 
 
 def fold(cells: MutableMapping[FigureCell, int], adds: Iterable[Add]) -> None:
-    """Adds up. A cell at 0 is no cell, so equal figures are equal mappings, whatever was taken back on the way."""
+    """Adds up. A cell at 0 is dropped, so equal figures are equal mappings."""
     for cell, n in adds:
         total = cells.get(cell, 0) + n
         if total:
@@ -101,7 +101,7 @@ _RECEIVED = {
 
 
 def signal_leaves(fact: AssessedSignal) -> Iterator[Leaf]:
-    """Of a signal or a retraction, or of a view of one (state/record_views.py). A tip counts for nobody: the public is no
+    """Of a signal or a retraction, or of a view of one (state/record_views.py). A tip counts for nobody, because the public is no
     institution (Art. 48)."""
     for withdrawn in fact.retracted_contributions:
         yield from _uncount_report(withdrawn, fact)
@@ -125,7 +125,7 @@ def _count_report(party: str, kind: SignalKind | None, at: datetime, noticed_at:
 
 
 def _uncount_report(withdrawn: Contribution, fact: AssessedSignal) -> Iterator[Leaf]:
-    """The report goes out of the period where it was counted, which it must name; without that the figure of then stays."""
+    """Removes the report from the period in which it counted, which it must name; otherwise the old figure stays."""
     if withdrawn.trust == "low" or withdrawn.institution == PUBLIC:
         return
     if withdrawn.accepted_at is not None:
@@ -135,7 +135,7 @@ def _uncount_report(withdrawn: Contribution, fact: AssessedSignal) -> Iterator[L
 
 
 def change_leaves(change: CountedFigures) -> Iterator[Leaf]:
-    """Of what a fact changed, or of a view of it: what was is taken away, what is now is added."""
+    """Of a fact's changes, or a view of them: subtracts the old parts and adds the new ones."""
     for leaf in _list_leaves(change.before):
         yield leaf._replace(n=-leaf.n)
     yield from _list_leaves(change.after)
@@ -185,7 +185,7 @@ _UNSENT = ("awaiting_approval", "withdrawn")
 
 
 def _count_order(order: OrderFigures) -> Iterator[Leaf]:
-    """A letter to a unit is the unit's; what an institution was sent, letters too, is among its orders."""
+    """A letter to a unit counts for the unit; everything sent to an institution, letters too, counts among its orders."""
     outcome = _outcome_of(order)
     at = order.issued_at
     if outcome is None or at is None:
@@ -207,7 +207,7 @@ def _count_order(order: OrderFigures) -> Iterator[Leaf]:
 
 
 def _outcome_of(order: OrderFigures) -> str | None:
-    """None: nobody was told, or it was lifted before its time; neither says anything of the recipient."""
+    """None: nobody was notified, or it was lifted before its deadline; neither concerns the recipient."""
     if order.state in _UNSENT:
         return None
     if order.executed_at is not None:
@@ -224,7 +224,7 @@ MOST_MINOR = 10**13
 
 
 def _count_money(party: str, at: datetime, count: str, money: str, minor: int | None, currency: str | None) -> Iterator[Leaf]:
-    """Sums are of yuan; what was in another currency is in the count."""
+    """Sums are in yuan; other currencies are in the count only."""
     yield Leaf(INSTITUTION, party, at, count)
     if minor and currency == CNY:
         yield Leaf(INSTITUTION, party, at, money, min(minor, MOST_MINOR))

@@ -1,7 +1,7 @@
-"""A card as CSV, and as samples of metrics. Pure.
+"""Exports a card as CSV, and as samples of metrics. Pure.
 
-CSV (RFC 4180: CRLF, all quoted) is UTF-8 with a byte order mark unless told otherwise: without one, Excel on a Chinese Windows
-reads GBK, and every name is garbage; readers of our own use `utf-8-sig`, which takes both. Invariant: no cell begins with what a
+CSV (RFC 4180: CRLF, all quoted) is UTF-8 with a byte order mark by default: without one, Excel on Chinese Windows reads GBK, and
+every name is garbage; our own readers use `utf-8-sig`, which accepts both. Invariant: no cell begins with a character that a
 spreadsheet takes for a formula, and columns are added at the end of their group only.
 """
 
@@ -34,8 +34,7 @@ def _list_times(kind: CardKind) -> list[str]:
 
 
 def to_csv(card: Scorecard, names: Mapping[str, str] | None = None, *, bom: bool = True, total: bool = True) -> bytes:
-    """One line a party, the total last unless it is not for this reader. `names`: how parties are called; they may say
-    anything."""
+    """One line for each party, the total last if this reader may see it. `names`: display names, with any content."""
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(columns(card.kind))
@@ -46,14 +45,14 @@ def to_csv(card: Scorecard, names: Mapping[str, str] | None = None, *, bom: bool
 
 
 def from_csv(data: bytes) -> list[dict[str, str]]:
-    """Column -> text of each line, as it was before it was made safe."""
+    """Column -> text of each line, as before it was made safe."""
     lines = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
     return [{column: plain(text) for column, text in line.items()} for line in lines]
 
 
 def safe(text: str) -> str:
-    """With an apostrophe in front of what a spreadsheet could take for a formula; of what begins with one, too, so that `plain`
-    gives back what was there."""
+    """Adds an apostrophe to a text that a spreadsheet could take for a formula, or that begins with one, so that `plain` restores
+    it."""
     # A zero byte ends the text for some readers; no name has one.
     text = text.replace("\0", "\ufffd")
     return f"'{text}" if text.startswith("'") or _is_formula(text) else text
@@ -64,7 +63,7 @@ def plain(text: str) -> str:
 
 
 def _is_formula(text: str) -> bool:
-    """Full-width forms and what stands behind blanks and invisible characters count, too: some programs drop those first."""
+    """Full-width forms, and formulas after blanks and invisible characters, count, too: some programs drop those first."""
     if text[:1] in FORMULA:
         return True
     first = next((char for char in text if not char.isspace() and unicodedata.category(char) not in ("Cc", "Cf")), "")
@@ -97,8 +96,8 @@ _SHARES = dict(zip(PERCENTILES, ("50", "90", "99"), strict=True))
 
 
 def samples(card: Scorecard, most_parties: int) -> list[Sample]:
-    """Gauges, for what is taken back makes a figure smaller. Hidden figures have no sample; only the first `most_parties` by name
-    have any, and the total (party `total`): a sum of the others would tell what a hidden one is. Bounded by `series`."""
+    """Gauges, because a retraction lowers a figure. Hidden figures have no sample; only the first `most_parties` by name have
+    any, and the total (party `total`): a sum of the others would reveal a hidden one. Bounded by `series`."""
     layout, gauges = LAYOUTS[card.kind], []
     money = {name for family in layout.families for name in family.money}
     for row in (*card.rows[:most_parties], card.total):
@@ -114,7 +113,7 @@ def samples(card: Scorecard, most_parties: int) -> list[Sample]:
 
 
 def series(kind: CardKind, most_parties: int) -> int:
-    """The most samples that there can be."""
+    """The maximum number of samples."""
     layout = LAYOUTS[kind]
     figures = sum(len(family.figures) for family in layout.families)
     return (most_parties + 1) * (figures + len(layout.times) * len(PERCENTILES))

@@ -1,11 +1,11 @@
-"""Which figures of a table are hidden, so that small counts are neither shown nor computed from what is shown. Pure.
+"""Selects the figures of a table to hide, so that small counts are neither shown nor computable. Pure.
 
-A family (a count, its parts, the money it counts) of all parties and their total is one table; families share no sums. A party
-whose count is small is hidden whole; one with a small part keeps its count and loses all parts. Then complements are hidden, the
-smallest first, until every small count could be any of `threshold` values or more; if too few parties are left, the total goes.
+A family (a count, its parts, its money) of all parties and their total is one table; families share no sums. A party with a small
+count is hidden whole; one with a small part keeps its count and loses all parts. Then complements are hidden, the smallest first,
+until every small count could have `threshold` values or more; if too few parties are left, the total is hidden.
 
-Invariant: for each small count, there are tables with the same shown figures in which it has `threshold` or more values.
-The bounds are exact: in a table with known sums of rows and columns, a cell can have every value from the one bound to the other.
+Invariant: for each small count, there are tables with the same shown figures in which it has `threshold` or more values. The
+bounds are exact: in a table with known sums of rows and columns, a cell can have every value between the bounds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Table = Mapping[str, Sequence[int]]
 
 
 class Hidden(NamedTuple):
-    """Parties whose count (with parts and money) is hidden, and whose parts are; whether the total's count and parts stay."""
+    """Parties with a hidden count (with parts and money), parties with hidden parts; whether the total's count and parts stay."""
 
     whole: frozenset[str]
     parts: frozenset[str]
@@ -27,7 +27,7 @@ class Hidden(NamedTuple):
 
 
 def hidden(table: Table, threshold: int) -> Hidden:
-    """`threshold` 0 or 1 hides nothing. A zero is no small count: it says that there was nothing."""
+    """`threshold` 0 or 1 hides nothing. Zero is not a small count."""
     sums = {party: sum(parts) for party, parts in table.items()}
     # From the smallest up: a complement costs least where there is least to read.
     order = sorted((party for party, n in sums.items() if n), key=lambda party: (sums[party], party))
@@ -37,7 +37,7 @@ def hidden(table: Table, threshold: int) -> Hidden:
 
 
 def _hide_counts(sums: Mapping[str, int], order: Sequence[str], threshold: int) -> tuple[frozenset[str], bool]:
-    """The total tells what the hidden ones are together; each is 1 or more, so with `spare` above that 1 to 1 + spare."""
+    """The total reveals the sum of the hidden ones; each is 1 or more, so with `spare` above that each is 1 to 1 + spare."""
     n = sum(sums[party] < threshold for party in order)
     if not n:
         return frozenset(), True
@@ -80,8 +80,8 @@ def _hide_parts(
 
 
 def _is_safe(table: Table, sums: Mapping[str, int], rows: frozenset[str], hidden_counts: frozenset[str], threshold: int) -> bool:
-    """Whether each small part of these rows may have `threshold` values. A row whose count is hidden may be as large as all those
-    together leave it, and as small as 1."""
+    """Whether each small part of these rows may have `threshold` values. A row with a hidden count may be as large as the sum of
+    those permits, and as small as 1."""
     columns = [sum(column) for column in zip(*(table[party] for party in rows), strict=True)]
     everything = sum(columns)
     together = sum(sums[party] for party in hidden_counts)

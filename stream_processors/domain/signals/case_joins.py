@@ -1,4 +1,4 @@
-"""From an assessed fact to the joins that it asks for: a function of the fact alone, so that any owner may emit them."""
+"""Derives the joins from an assessed fact, and from nothing else, so that any owner may emit them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SHARED = tuple(JoinedSignal.model_fields)
 
 
 def joins(fact: AssessedSignal) -> list[Action]:
-    """One join a route; `action_id` follows from signal and case."""
+    """One join for each route; `action_id` follows from signal and case."""
     if not fact.routes:
         return []
     name = name_of(str(fact.signal_id), fact.version)

@@ -1,6 +1,6 @@
-"""The decision about one submitted signal: duplicate or not, score with reasons, route. Pure.
+"""The decision on one submitted signal: duplicate or not, score with reasons, routes. Pure.
 
-Invariant: the fact holds all that a fold will use, expiries included; `now` is the source record's LogAppendTime.
+Invariant: the fact contains everything that a projection uses, expiries included; `now` is the source record's LogAppendTime.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def decide(
 
 
 def refuse(why: str, *, policy: Policy, now: datetime, emitted: int) -> AssessedSignal:
-    """The fact of a source record that cannot be read. It goes to the dead letters too."""
+    """The fact of an unreadable source record, which also goes to the dead letters."""
     return AssessedSignal.trusted(
         outcome=AssessOutcome.REFUSED, emitted=emitted, accepted_at=now, detail=why, policy=policy.label
     )

@@ -1,9 +1,9 @@
-"""What a signal leaves behind of its victims and of its transfer, as members of bounded sets. Pure.
+"""The evidence of a signal's victims and transfer, as members of bounded sets. Pure.
 
-Invariant: a member follows from the content alone, so a replay or a re-send adds what is there already. An echo of somebody
-else's signal (`derived_from`) leaves nothing: it counts once, as that signal; nor does a tip. A victim's account has no flows, a
-listed hub has neither flows nor marks. Of an unmatched subject nothing is left: who it was is not known, so nobody was hit again,
-and it is no other end of anybody.
+Invariant: a member follows from the content alone, so reprocessing or a duplicate adds nothing new. A signal that repeats another
+sender's (`derived_from`) leaves nothing, because it counts as that signal; neither does a tip. A victim's account has no flows; a
+listed hub has neither flows nor marks. An unmatched subject leaves nothing, because nobody knows who it was: it is no repeated
+victim and no other end.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Traced(Protocol):
 
 
 class VictimMark(NamedTuple):
-    """What befell a victim and when; `answer` is the kind of mark that makes a contact and a payment belong together."""
+    """An event of a victim and its time; `answer` is the kind of mark that links a contact and a payment."""
 
     token: str
     kind: str
@@ -80,7 +80,7 @@ class Flow(NamedTuple):
 
 
 def latest_ms(signal: Traced, now_ms: int) -> int:
-    """The latest of the signal's times. What it leaves is kept from then on, so that nothing ends before its own time is over."""
+    """The latest of the signal's times. Its evidence is kept from then on, so that nothing expires early."""
     times = [signal.occurred_at, signal.event.at if signal.event is not None else None]
     return max(now_ms, *(instant_ms(at) for at in times if at is not None))
 
@@ -103,9 +103,9 @@ def victims(signal: Traced) -> Iterator[VictimMark]:
 
 
 def flows(signal: Traced) -> Iterator[Flow]:
-    """One for each suspect end of a transfer. The member is narrow (under 64 bytes): way, other end, reporter, content, money.
+    """One for each suspect end of a transfer. The member is short (under 64 bytes): way, other end, reporter, content, money.
 
-    The reporter is in it because the banks of both ends may report one transfer; only one bank's reports make a repeated pair.
+    It contains the reporter because the banks of both ends may report one transfer; only one bank's reports make a repeated pair.
     """
     event = signal.event
     if low(signal) or event is None or event.type != "transfer" or event.amount_minor is None:
@@ -142,6 +142,6 @@ def end_of(token: str) -> str:
 
 
 def _require_value(value: T | None) -> T:
-    """What every assessed signal has, though a fact's model lets it be missing."""
+    """A member of every assessed signal, although a fact's model permits its absence."""
     assert value is not None
     return value

@@ -1,4 +1,4 @@
-"""A signal that is decided again because the log lost its fact: what the log holds of the first decision binds the second. Pure.
+"""Decides a signal again whose fact the log lost: the remains of the first decision bind the second. Pure.
 
 Invariant: a case counts a signal if and only if the signal's fact names the case.
 """
@@ -16,16 +16,15 @@ _BOUND = ("score", "severity", "reasons", "subjects")
 
 
 class StandingJoin(NamedTuple):
-    """A join that stands in the log and that nothing took back. `signal`: as the first decision described it, where the log still
-    says so."""
+    """A join in the log that was not retracted. `signal`: as the first decision described it, if the log still has that."""
 
     route: Route
     signal: JoinedSignal | None
 
 
 class FirstDecision(NamedTuple):
-    """`is_withdrawn`: all that it joined was taken back. `is_passed`: of a case and a join's number, whether the join would
-    come too late there; joins of later signals stand in its partition, so that it would be taken for an echo."""
+    """`is_withdrawn`: all its joins were retracted. `is_passed`: whether a join of this number would come too late in a case;
+    joins of later signals are in its partition, so it would be dropped as a redelivery."""
 
     joins: tuple[StandingJoin, ...]
     is_withdrawn: bool
@@ -33,7 +32,7 @@ class FirstDecision(NamedTuple):
 
 
 def bind(fact: AssessedSignal, first: FirstDecision) -> AssessedSignal:
-    """The fact with the routes of the joins that stand, and with those of its own that a join can still follow."""
+    """The fact with the routes of the remaining joins, and those of its own routes that a join can still follow."""
     if fact.outcome is not AssessOutcome.ASSESSED:
         return fact
     routes = [join.route for join in first.joins]

@@ -1,8 +1,8 @@
-"""What a hub (schemas/signals/hubs.py) may do to a signal: be named and searched, and nothing else. Pure.
+"""The effect of a hub (schemas/signals/hubs.py) on a signal: it is named and searchable, and nothing else. Pure.
 
-A listed hub leaves no sightings, transfers or events. A measured one is found by what a subject was seen beside: each of its
-sightings names the signal's primary subject, when the subject is not that itself and is no natural part of it.
-Invariant: the key of a case follows from the signal's subjects and their marks, so a fold needs the fact alone.
+A listed hub leaves no sightings, transfers or events. A measured one is found by its neighbours: each of a subject's sightings
+names the signal's primary subject, unless that is the subject itself or a natural part of it. Invariant: the key of a case
+follows from the signal's subjects and their marks, so a projection needs the fact alone.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def is_listed(subject: Subject) -> bool:
 
 
 def marked(subjects: tuple[Subject, ...], measured: Set[str]) -> tuple[Subject, ...]:
-    """The subjects with the marks of those (tokens) that the state found to be hubs."""
+    """The subjects, with marks for those (tokens) that the state found to be hubs."""
     if not measured:
         return subjects
     return tuple(
@@ -61,7 +61,7 @@ def marked(subjects: tuple[Subject, ...], measured: Set[str]) -> tuple[Subject, 
 
 
 def leading(subjects: tuple[S, ...], measured: Set[str] = NOTHING) -> S | None:
-    """The first suspect that is no hub; None when all of them are. What is derived from others never leads."""
+    """The first suspect that is not a hub; None if all are. Derived subjects never lead."""
     for subject in subjects:
         if subject.role == "suspect" and subject.hub is None and not subject.derived and subject.token not in measured:
             return subject
@@ -69,8 +69,8 @@ def leading(subjects: tuple[S, ...], measured: Set[str] = NOTHING) -> S | None:
 
 
 def case_key(signal: _NamesSubjects, measured: Set[str] = NOTHING) -> str:
-    """What the ids of the signal's cases are made of: the token of its leading suspect. When all are hubs it is the signal's own
-    id, so that nothing else joins such a case."""
+    """The base of the ids of the signal's cases: the token of its leading suspect. If all are hubs it is the signal's own id, so
+    that nothing else joins such a case."""
     suspect = leading(signal.subjects, measured)
     if suspect is not None:
         return suspect.token
@@ -79,18 +79,18 @@ def case_key(signal: _NamesSubjects, measured: Set[str] = NOTHING) -> str:
 
 
 def case_name(signal: _NamesSubjects, measured: Set[str] = NOTHING) -> str:
-    """The key as it is matched: leads of organized crime have cases of their own."""
+    """The key for matching: leads of organized crime have cases of their own."""
     return match_name(case_key(signal, measured), signal.kind)
 
 
 def beside(token: str, primary: str) -> str:
-    """What stands for the primary subject in a sighting of another one."""
+    """The short name of the primary subject in a sighting of another one."""
     return "" if token == primary else primary.rpartition(".")[2][:BESIDE]
 
 
 def sightings(signal: _NamesSubjects) -> Iterator[tuple[str, str]]:
-    """The match name of each suspect that is seen by the signal, and what it is seen beside ("": nothing that counts). The ends
-    of a transfer are seen beside nothing: fan-in and fan-out look at them. Nor is the site that is derived from its own host."""
+    """The match name of each sighted suspect, and its neighbour ("": none that counts). Ends of a transfer have no neighbour,
+    because fan-in and fan-out cover them. Nor has the site derived from its own host."""
     first = signal.subjects[0]
     natural = _NATURAL.get(first.kind, NOTHING)
     beside_by_name: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What becomes of a raw record: the receipt. Pure; a receipt is the stage's one fact about its source."""
+"""Decides on a raw record: the receipt. Pure; a receipt is the stage's one fact about its source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_ADVISORIES = 64
 
 
 def whole(value: bytes | None, limit_bytes: int) -> bytes:
-    """The value when it may be read at all. Refused when there is none, or too much of it."""
+    """The value if it may be read at all. Refused if there is none, or if it is too large."""
     if value is None:
         raise Refused("invalid-signal", "the record has no value; a raw record must hold one signal", ())
     if len(value) > limit_bytes:
@@ -22,7 +22,7 @@ def whole(value: bytes | None, limit_bytes: int) -> bytes:
 
 
 def reference_of(reference: str | None) -> str:
-    """A raw record has no Idempotency-Key that could stand in for the sender's own name of the signal."""
+    """A raw record has no Idempotency-Key that could replace the sender's own name of the signal."""
     if reference is None:
         raise Refused("reference-missing", "the signal requires a reference")
     return reference

@@ -1,9 +1,9 @@
-"""Leads of organized crime (Art. 17) are kept apart: they move nothing that another party can read. Pure.
+"""Leads of organized crime (Art. 17) are separate: they change nothing that another party can read. Pure.
 
-A lead has sets and cases of its own: `match_name` is the name by which its subjects are matched. So it never adds to the score,
-the routes or the case of a signal of another kind, and leads bear out one another for officers alone. What a sender reads of a
-lead follows from that lead alone (`sender_points`). An institution's view of a case counts no lead (`visible_reporters`).
-Invariant: without leads, every answer to an institution that sent none is the same, to the byte.
+A lead has sets and cases of its own: `match_name` is the name under which its subjects are matched. So it never changes the
+score, the routes or the case of a signal of another kind, and leads corroborate each other for officers only. The sender's view
+of a lead follows from that lead alone (`sender_points`). An institution's view of a case counts no lead (`visible_reporters`).
+Invariant: without leads, every response to an institution that sent none is the same, to the byte.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ def is_lead(kind: SignalKind | str | None) -> bool:
 
 
 def match_name(token: str, kind: SignalKind | str | None) -> str:
-    """The name under which a subject of a signal of this kind is seen, counted, confirmed, and has its case."""
+    """The name under which a subject of a signal of this kind is sighted, counted, confirmed, and has its case."""
     return token + _APART if is_lead(kind) else token
 
 
 def sender_points(reasons: Iterable[Reason]) -> int:
-    """The points of the reasons that the sender may read: what others sent is not in them."""
+    """The points of the reasons that the sender may read, without those from others' signals."""
     return max(0, min(100, sum(reason.points for reason in reasons if is_own(reason.rule))))
 
 
 def has_leads(case: Case) -> bool:
-    """Whether leads are, or were, in the case; beside others only in a case from before they were kept apart."""
+    """Whether leads are, or were, in the case; with others only in a case from before they were separated."""
     return case.leads_only or not QUIET.isdisjoint(case.kinds)
 
 
@@ -51,14 +51,14 @@ def visible_kinds(case: Case) -> tuple[SignalKind, ...]:
 
 
 def visible_signals(case: Case) -> tuple[JoinedSignal, ...]:
-    """The listed signals of institutions that are no leads."""
+    """The listed signals of institutions that are not leads."""
     if has_leads_alone(case):
         return ()
     return tuple(signal for signal in case.signals if not low(signal) and signal.kind not in QUIET)
 
 
 def visible_reporters(case: Case | None) -> Set[str]:
-    """The institutions whose reports others may learn of; of a case that holds both, as far as it lists them."""
+    """The institutions whose reports others may learn of; for a case with both, as far as it lists them."""
     if case is None or has_leads_alone(case):
         return frozenset()
     if not has_leads(case):
@@ -67,14 +67,14 @@ def visible_reporters(case: Case | None) -> Set[str]:
 
 
 def sent_leads_alone(case: Case, institution: str) -> bool:
-    """Whether the institution knows of the case by its leads, if by any report."""
+    """Whether the institution knows of the case only by its leads, if by any report."""
     if has_leads_alone(case):
         return True
     return has_leads(case) and institution in case.institutions and institution not in visible_reporters(case)
 
 
 def outcome_of_lead(case: Case, accepted_at: datetime | None) -> Disposition | None:
-    """How the case ended for a lead that was accepted then (None: for its sender's leads as a whole)."""
+    """The outcome of the case for a lead that was accepted then (None: for its sender's leads as a whole)."""
     if case.status is CaseStatus.DISPOSED or accepted_at is None:
         return case.disposition
     return case.disposition if case.disposed_at is not None and accepted_at <= case.disposed_at else None

@@ -1,8 +1,8 @@
-"""Taking back: what a retraction does where it was sent, and where the signal stands. Pure.
+"""Retractions: the effect where they were sent, and where the signal is. Pure.
 
-A retraction is named by its signal alone, so it is read in a partition of its own. It raises the signal's floor there and then;
-what a version has added is taken away in the partition where that version stands, after it, in the order of its subject.
-Invariant: the fact names everything that is taken away, so that a fold needs no look-up, and each thing is named once.
+A retraction names its signal only, so it is read in a partition of its own. It raises the signal's floor there. The contribution
+of a version is removed in the partition of that version, after it, in the order of its subject. Invariant: the fact names every
+removed contribution, so that a projection needs no look-up, and each one once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TAKEN_BACK = (AssessOutcome.RETRACTION, AssessOutcome.CORRECTION, AssessOutcome.
 
 
 class Known(NamedTuple):
-    """What the state said about a retracted signal: the partitions where versions of it are, or will be, and what they added."""
+    """The state's knowledge of a retracted signal: the partitions of its versions, and their contributions."""
 
     partitions: frozenset[int]
     standings: Mapping[int, tuple[Contribution, ...]]
@@ -56,7 +56,7 @@ def decide(
 
 
 def standing_of(fact: AssessedSignal) -> Contribution | None:
-    """What a signal that counts adds. A re-send adds nothing: it falls with the signal that it repeats."""
+    """The contribution of a counting signal. Duplicate content adds nothing: it falls with its first signal."""
     if fact.outcome is not AssessOutcome.ASSESSED:
         return None
     key, primary = hubs.case_name(fact), match_name(fact.subjects[0].token, fact.kind)
@@ -80,7 +80,7 @@ def standing_of(fact: AssessedSignal) -> Contribution | None:
 
 
 def as_standing(signal: SubmittedSignal) -> Contribution:
-    """What a signal that never counted would have added to the features."""
+    """The contribution to the features that a signal would have made that never counted."""
     return Contribution.trusted(
         signal_id=signal.signal_id,
         version=signal.version,
@@ -94,7 +94,7 @@ def as_standing(signal: SubmittedSignal) -> Contribution:
 
 
 def _left_of(signal: AssessedSignal | SubmittedSignal) -> dict[str, Any]:
-    """Sightings and traces. An echo of somebody else's signal leaves none."""
+    """Sightings and traces. A signal that repeats another sender's leaves none."""
     if signal.derived_from is not None:
         return {}
     traces = [("v", mark.token, mark.member) for mark in victims(signal)]
@@ -104,19 +104,19 @@ def _left_of(signal: AssessedSignal | SubmittedSignal) -> dict[str, Any]:
 
 
 def corrects(fact: AssessedSignal) -> bool:
-    """Whether the signal makes older versions of itself dead."""
+    """Whether the signal retracts older versions of itself."""
     return fact.version > 1 and fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT)
 
 
 def replaced(fact: AssessedSignal) -> Retraction | None:
-    """The retraction of the older versions that a correction asks for."""
+    """The retraction of the older versions that a correction requests."""
     if not corrects(fact):
         return None
     return Retraction.trusted(signal_id=fact.signal_id, institution=fact.institution, below_version=fact.version)
 
 
 def forwards(fact: AssessedSignal) -> Iterable[tuple[int, Retraction]]:
-    """The same retraction for every other partition where a version stands."""
+    """The same retraction for every other partition of a version."""
     for partition in fact.forward_partitions:
         yield (
             partition,
@@ -127,7 +127,7 @@ def forwards(fact: AssessedSignal) -> Iterable[tuple[int, Retraction]]:
 
 
 def retracts(fact: AssessedSignal) -> list[Action]:
-    """One action for each case that a version had joined. It comes after the join: the same partition's owner appends both."""
+    """One action for each case that a version joined. It comes after the join: the owner of the same partition appends both."""
     return [
         Action.trusted(
             action_id=f"retract-{version.name}-{queue}",

@@ -1,7 +1,8 @@
-"""Routing: which agencies' queues a signal goes to, and the case it joins there (Art. 17, 21, 22).
+"""Routing: the agencies' queues for a signal, and the case it joins there (Art. 17, 21, 22).
 
-Invariant: one case a (queue, leading suspect), and one for the leads of organized crime about it: the case id is a function of
-these, so two makers make the same. No hub leads, nor what is derived; a signal of hubs alone has a case of its own.
+Invariant: one case for each (queue, leading suspect), and one for the leads of organized crime about it: the case id is a
+function of these, so two workers create the same. Neither hubs nor derived subjects lead; a signal of hubs alone has a case of
+its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from stream_processors.domain.signals.leads import is_lead, match_name
 
 
 def queue_of(rule: RouteRule, region: str, policy: Policy) -> str:
-    """`public-security-630202`: the county's queue when the policy knows the county, else the city's."""
+    """`public-security-630202`: the county's queue if the policy knows the county, else the city's."""
     county = rule.scope == "county" and region in policy.counties
     return f"{rule.agency}-{region if county else policy.city}"
 
@@ -29,7 +30,7 @@ def case_id(queue: str, key: str) -> str:
 
 
 def twin_id(case: Case) -> str:
-    """The id of the case beside it about the same subject: of leads of organized crime, or of all else. It may not exist."""
+    """The id of the twin case about the same subject: of leads of organized crime, or of everything else. It may not exist."""
     opened_in = case.transfers[0].from_queue if case.transfers else case.queue
     return case_id(opened_in, match_name(case.primary_subject.token, None if case.leads_only else SignalKind.ORGANIZED_CRIME))
 
@@ -43,9 +44,9 @@ def _is_concerned(rule: RouteRule, region: str, kinds: Set[str]) -> bool:
 def routes(
     signal: SubmittedSignal, points: int, queues: Set[str], policy: Policy, measured: Set[str] = hubs.NOTHING
 ) -> tuple[Route, ...]:
-    """Where the signal goes: always, over the threshold, or where the subject already has a case (`queues`); a tip anyway. A hub
-    among its suspects, and what is derived from them, concerns no agency. Where a lead of organized crime goes follows from the
-    lead alone, for its sender learns it: `points` are the sender's then."""
+    """The routes of the signal: always, above the threshold, or where the subject already has a case (`queues`); a tip in any
+    case. Hubs among its suspects, and subjects derived from them, concern no agency. The route of a lead of organized crime
+    follows from the lead alone, because its sender learns it: `points` are the sender's then."""
     if is_lead(signal.kind):
         queues = frozenset()
     subjects = hubs.marked(signal.subjects, measured)

@@ -1,4 +1,4 @@
-"""The score: the sum of the rules' points, at most 100, each with its reason; and the severity that it reaches."""
+"""The score: the sum of the rules' points, at most 100, each with its reason; and its severity."""
 
 from __future__ import annotations
 

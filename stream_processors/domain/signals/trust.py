@@ -1,7 +1,7 @@
-"""What a signal of low trust (a tip of the public, Art. 48) may do: be looked at, and join a case. It never corroborates.
+"""Effect of a signal of low trust (a tip of the public, Art. 48): a person reviews it; it joins a case. It never corroborates.
 
-Invariant: nothing that a tip says changes the score of another signal, the institutions of a case or its amounts, and a tip
-alone stays below the case threshold (the policy is held to that).
+Invariant: a tip changes neither the score of another signal nor the institutions and amounts of a case, and a tip alone stays
+below the case threshold (the policy is checked for that).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOW_KEPT = 5
 
 
 class Trusted(Protocol):
-    """What the rules of this module look at."""
+    """The members that this module reads."""
 
     @property
     def trust(self) -> str | None: ...
@@ -39,8 +39,8 @@ def low(signal: Trusted) -> bool:
 
 
 def sighted(signal: _Named) -> tuple[Subject, ...]:
-    """The suspects that were seen by this signal, as far as the features of others go: none by one of low trust, none whose value
-    is nobody's, and no listed hub. A measured hub is: it stays one as long as it is seen so."""
+    """The suspects sighted by this signal, for the features of others: none of a signal of low trust, no unmatched value, no
+    listed hub. A measured hub counts, because it stays one while it is sighted so."""
     if low(signal):
         return ()
     suspects = (subject for subject in signal.subjects if subject.role == "suspect" and subject.unmatched is None)
@@ -48,12 +48,12 @@ def sighted(signal: _Named) -> tuple[Subject, ...]:
 
 
 def corroborating(signal: _Sent) -> tuple[str, ...]:
-    """The institution, if it is one that bears out others."""
+    """The institution, if it corroborates others."""
     return () if low(signal) else (signal.institution,)
 
 
 def weigh(signal: Trusted, points: int, reasons: tuple[Reason, ...], policy: Policy) -> tuple[int, tuple[Reason, ...]]:
-    """Points and reasons as the trust allows; the reasons still add up to the points."""
+    """Points and reasons as the trust permits; the reasons still add up to the points."""
     rule = policy.low_trust
     if not low(signal):
         return points, reasons
@@ -64,5 +64,5 @@ def weigh(signal: Trusted, points: int, reasons: tuple[Reason, ...], policy: Pol
 
 
 def opens(signal: Trusted, rule: RouteRule, policy: Policy) -> bool:
-    """Whether a signal of low trust goes to this agency whatever its points: somebody has to look at a tip."""
+    """Whether a signal of low trust goes to this agency whatever its points: somebody must look at a tip."""
     return low(signal) and policy.low_trust.opens_cases and rule.from_score is None

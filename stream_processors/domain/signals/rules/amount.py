@@ -1,4 +1,4 @@
-"""amount: how much money is at stake in this signal. Only yuan are weighed; other currencies have no steps."""
+"""amount: the amount at stake in this signal. Only yuan count; other currencies have no steps."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""confirmed: an earlier case about one of its suspects was disposed as confirmed.
+"""confirmed: an earlier case about one of its suspects was disposed of as confirmed.
 
-Of a transfer both suspects count, so whoever deals with a confirmed account scores, too.
+For a transfer both suspects count, so a party that deals with a confirmed account scores, too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""freshness: how old the event is when it is reported. Fresh money can still be stopped.
+"""freshness: the age of the event when it is reported. Fresh money can still be stopped.
 
-An event that is still to come is fresh.
+A future event is fresh.
 """
 
 from __future__ import annotations

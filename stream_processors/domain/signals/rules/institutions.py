@@ -1,4 +1,4 @@
-"""institutions: how many institutions saw the same suspect in the window (corroboration). Echoes do not corroborate."""
+"""institutions: how many institutions saw the same suspect in the window (corroboration). Derived signals do not count."""
 
 from __future__ import annotations
 

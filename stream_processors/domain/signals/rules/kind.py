@@ -1,4 +1,4 @@
-"""kind: what sort of signal it is (Art. 17, 21, 22)."""
+"""kind: the legal kind of the signal (Art. 17, 21, 22)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""loss: what the victim has lost already. Only yuan are weighed."""
+"""loss: the amount that the victim has lost already. Only yuan count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""new_domain: the site's domain was registered shortly before it was seen, as the sender gives in evidence."""
+"""new_domain: the site's domain was registered shortly before it was seen, as the sender reports in evidence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stream_processors.domain.signals.rules.steps import span_rule
 
 
 def measure_age(signal: SubmittedSignal, features: Features) -> int | None:
-    """Seconds from the registration to the event. One after the event is no evidence."""
+    """Seconds from the registration to the event. A registration after the event is no evidence."""
     event = signal.event
     if event is None or event.domain_registered_at is None:
         return None

@@ -1,4 +1,4 @@
-"""pass_through: nearly the same money comes in and goes on within a short time (a mule or transit account)."""
+"""pass_through: nearly the same amount comes in and leaves within a short time (a mule or transit account)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""repeat_victim: the victim was one before, in another event. Who was deceived once is called again."""
+"""repeat_victim: the victim was a victim in another event before. People who were deceived once are called again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stage: how far it has come with the victim. While a payment is pending it can still be stopped."""
+"""stage: how far the scam has come with the victim. While a payment is pending it can still be stopped."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The sorts of rules: by a count, a span, an amount or a choice. Each gives the points of the hardest step that is reached.
+"""Types of rules: by a count, a span, an amount or a choice. Each gives the points of the hardest reached step.
 
-The policy holds that steps stand from the easiest to the hardest, and that a harder one never gives fewer points.
+The policy ensures that steps go from the easiest to the hardest, and that a harder one never gives fewer points.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GivePoints = Callable[[SubmittedSignal, Features, Rules], Reason | None]
 
 
 class Rule(NamedTuple):
-    """What a rule file declares as `RULE`. The policy has its points under `name`; `give_points` gives None for none."""
+    """The declaration `RULE` of a rule file. The policy has its points under `name`; `give_points` returns None for none."""
 
     name: str
     give_points: GivePoints
@@ -55,7 +55,7 @@ def span_rule(name: str, evidence: str, measure: Callable[[SubmittedSignal, Feat
 
 
 def amount_rule(name: str, evidence: str, amount: Callable[[SubmittedSignal], tuple[int | None, str | None]]) -> Rule:
-    """A rule whose steps are "at least so much", in fen. Only yuan are weighed; `amount` gives minor units and currency."""
+    """A rule whose steps are "at least so much", in fen. Only yuan count; `amount` returns minor units and currency."""
     steps_of: Callable[[Rules], Sequence[AmountStep]] = attrgetter(name)
 
     def give_points(signal: SubmittedSignal, _: Features, rules: Rules) -> Reason | None:

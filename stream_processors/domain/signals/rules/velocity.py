@@ -1,4 +1,4 @@
-"""velocity: how often the worst of its suspects was seen in the window. Echoes (`derived_from`) are no sightings."""
+"""velocity: how often the worst of its suspects was seen in the window. Derived signals (`derived_from`) do not count."""
 
 from __future__ import annotations
 
