@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.adapters.idempotency import Idempotency
-from gateway.adapters.kafka import KafkaRequestLog
+from gateway.adapters.kafka import RequestLog
 from gateway.adapters.policy_watch import follow_policy
 from gateway.adapters.redis import Pipelining
 from gateway.adapters.stage_lag import CaughtUp, Lag, watch
@@ -84,7 +84,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
     if loosened := load_hooks(settings.webhooks_file).loosened():
         logger.warning("WEBHOOK ADDRESS CHECKS ARE RELAXED: %s may be registered, by %s", loosened, settings.webhooks_file)
     redis = connect_redis(settings)
-    log = KafkaRequestLog(common, settings.append_timeout_s)
+    log = RequestLog(common, settings.append_timeout_s)
     pipelining = Pipelining(redis)
     memory = Idempotency(pipelining, lock_ttl_s=settings.lock_ttl_s, receipt_ttl_s=settings.receipt_ttl_s)
     built = services(

@@ -47,12 +47,12 @@ async def places(redis: RedisLike, namespace: Namespace, mark: Mark, partitions:
     return {p: min(int(row[p] or 0) for row in rows) for p in range(partitions)}
 
 
-def _count(partition: int, start: int, end: int) -> int:
+def _count_all(partition: int, start: int, end: int) -> int:
     return max(0, end - start)
 
 
 def behind(
-    ends: Mapping[int, int], at: Mapping[int, int], starts: Mapping[int, int], count: Callable[[int, int, int], int] = _count
+    ends: Mapping[int, int], at: Mapping[int, int], starts: Mapping[int, int], count: Callable[[int, int, int], int] = _count_all
 ) -> int:
     """Records between the positions and the ends. Records deleted by retention do not count. `count` knows the generations of the
     log: the number of records between two positions of a partition."""

@@ -90,7 +90,7 @@ ASSESS_INPUTS = {SUBMITTED.name: MarkStream.OWN, RETRACTIONS.name: MarkStream.RE
 _SEEN_BY_PROJECT = {SUBMITTED.name: MarkStream.SIGNALS, RETRACTIONS.name: MarkStream.SIGNAL_RETRACTIONS}
 
 
-def _facts(topic: Topic, about: Topic, stream: MarkStream, fold: Fold, view: View, **options: Any) -> FactStream:
+def _make_stream(topic: Topic, about: Topic, stream: MarkStream, fold: Fold, view: View, **options: Any) -> FactStream:
     """A stream whose facts have one source topic, which has the same name in the watermarks."""
     return FactStream(topic, {about.name: stream}, stream, fold, view, **options)
 
@@ -105,7 +105,7 @@ STAGES: dict[str, Stage] = {
             (ASSESSED, CASE_COMMANDS),
             (
                 FactStream(ASSESSED, ASSESS_INPUTS, MarkStream.OWN, fold_assess, AssessedRow, _assess_marks),
-                _facts(CASE_CHANGES, CASE_COMMANDS, MarkStream.CASES, fold_verdict, VerdictRow),
+                _make_stream(CASE_CHANGES, CASE_COMMANDS, MarkStream.CASES, fold_verdict, VerdictRow),
             ),
             (SUBMITTED, RETRACTIONS),
         ),
@@ -114,7 +114,7 @@ STAGES: dict[str, Stage] = {
             TRACK,
             (CASE_COMMANDS,),
             (CASE_CHANGES,),
-            (_facts(CASE_CHANGES, CASE_COMMANDS, MarkStream.OWN, fold_track, ChangeRow, marks=_track_marks),),
+            (_make_stream(CASE_CHANGES, CASE_COMMANDS, MarkStream.OWN, fold_track, ChangeRow, marks=_track_marks),),
         ),
         Stage("deliver", DELIVER, (CASE_CHANGES,), (NOTIFICATIONS, CASE_COMMANDS), ()),
         Stage(
@@ -122,7 +122,7 @@ STAGES: dict[str, Stage] = {
             TIMEKEEPER,
             (CASE_CHANGES,),
             (CASE_COMMANDS,),
-            (_facts(CASE_CHANGES, CASE_COMMANDS, MarkStream.CASES, fold_timekeeper, DueRow),),
+            (_make_stream(CASE_CHANGES, CASE_COMMANDS, MarkStream.CASES, fold_timekeeper, DueRow),),
         ),
         Stage("webhook", WEBHOOK, (NOTIFICATIONS, DELIVERIES, ENDPOINTS), (DELIVERIES, ENDPOINTS), ()),
         Stage(
@@ -130,7 +130,7 @@ STAGES: dict[str, Stage] = {
             OVERSEE,
             (APPRAISAL_COMMANDS,),
             (APPRAISAL_CHANGES,),
-            (_facts(APPRAISAL_CHANGES, APPRAISAL_COMMANDS, MarkStream.OWN, fold_oversee, OverseenRow),),
+            (_make_stream(APPRAISAL_CHANGES, APPRAISAL_COMMANDS, MarkStream.OWN, fold_oversee, OverseenRow),),
         ),
         Stage(
             "project",
@@ -139,13 +139,13 @@ STAGES: dict[str, Stage] = {
             (),
             (
                 FactStream(ASSESSED, _SEEN_BY_PROJECT, MarkStream.SIGNALS, project_assessed, ReceiptRow),
-                _facts(CASE_CHANGES, CASE_COMMANDS, MarkStream.CASES, project_changed, ChangeRow),
-                _facts(
+                _make_stream(CASE_CHANGES, CASE_COMMANDS, MarkStream.CASES, project_changed, ChangeRow),
+                _make_stream(
                     NOTIFICATIONS, CASE_CHANGES, MarkStream.NOTICES, project_issued, IssuedRow, numbered=MOST_NOTICES, placed=True
                 ),
                 FactStream(DELIVERIES, {}, MarkStream.DELIVERIES, project_delivered, MarkRow),
                 FactStream(ENDPOINTS, {}, MarkStream.ENDPOINTS, project_endpoints, Endpoints),
-                _facts(APPRAISAL_CHANGES, APPRAISAL_COMMANDS, MarkStream.OVERSIGHT, project_overseen, OverseenRow),
+                _make_stream(APPRAISAL_CHANGES, APPRAISAL_COMMANDS, MarkStream.OVERSIGHT, project_overseen, OverseenRow),
             ),
         ),
     )
@@ -155,7 +155,7 @@ STAGES: dict[str, Stage] = {
 def intake_stage(institution: str) -> Stage:
     """`intake` for one institution. It appends to `signals.submitted`, too, where it has no position of its own."""
     read, written = raw(institution), receipts(institution)
-    facts = _facts(written, read, MarkStream.OWN, fold_nothing, RawRow)
+    facts = _make_stream(written, read, MarkStream.OWN, fold_nothing, RawRow)
     return Stage("intake", intake(institution), (read,), (written,), (facts,))
 
 

@@ -102,7 +102,7 @@ def build_app(settings: Settings, stage: str, loop: asyncio.AbstractEventLoop) -
         f"liandong-{stage}",
         loop=loop,
         broker=brokers,
-        broker_credentials=_credentials(settings),
+        broker_credentials=_make_credentials(settings),
         store="memory://",
         datadir=scratch,
         web_enabled=False,
@@ -127,7 +127,7 @@ def _assign_s(stage: str) -> float:
     return ASSIGN_TIMEOUT_S.get(stage, 60.0)
 
 
-def _credentials(settings: Settings) -> Any:
+def _make_credentials(settings: Settings) -> Any:
     if settings.kafka_security_protocol == "PLAINTEXT":
         return None
     context = settings.kafka_auth().get("ssl_context")
@@ -155,33 +155,33 @@ def wire(app: faust.App, agent: StageAgent, policies: PolicyFile | None = None, 
             return as_offsets(agent.log.generations, assigned)
 
     async def release(*_: Any, **__: Any) -> None:
-        await _guarded(agent.revoked)()
+        await _end_on_error(agent.revoked)()
 
-    transport.PollConsumer.positions = staticmethod(_guarded(positions))
+    transport.PollConsumer.positions = staticmethod(_end_on_error(positions))
     app.on_partitions_revoked.connect(release, weak=False)
 
     @app.agent(topic, name=name)
     async def run(stream: Any) -> None:
         async for poll in stream:
-            await _guarded(_step)(agent, poll)
+            await _end_on_error(_take_poll)(agent, poll)
 
     async def watch() -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
-            await _guarded(look_if_possible)(agent.check, waits)
+            await _end_on_error(look_if_possible)(agent.check, waits)
             if policies is not None:
-                await _guarded(look_at_policy)(agent, policies)
+                await _end_on_error(look_at_policy)(agent, policies)
 
     app.task(watch)
     if agent.tick_every_s is not None:
-        app.task(_ticking(agent, agent.tick_every_s))
+        app.task(_keep_ticking(agent, agent.tick_every_s))
 
 
-def _ticking(agent: StageAgent, every_s: float) -> Any:
+def _keep_ticking(agent: StageAgent, every_s: float) -> Any:
     async def ticking() -> None:
         while True:
             began = time.perf_counter()
-            await _guarded(agent.tick)()
+            await _end_on_error(agent.tick)()
             await asyncio.sleep(max(0.0, every_s - (time.perf_counter() - began)))
 
     return ticking
@@ -201,7 +201,7 @@ async def look_at_policy(agent: StageAgent, policies: PolicyFile) -> None:
         await agent.take_policy(policy)
 
 
-async def _step(agent: StageAgent, poll: transport.Poll) -> None:
+async def _take_poll(agent: StageAgent, poll: transport.Poll) -> None:
     name, began = agent.stage.name, time.perf_counter()
     if not poll.stale:
         check_went_on(name, poll.rewound)
@@ -237,7 +237,7 @@ def check_went_on(stage: str, rewound: Mapping[tuple[str, int], tuple[int, int]]
         )
 
 
-def _guarded(work: Any) -> Any:
+def _end_on_error(work: Any) -> Any:
     async def run(*args: Any) -> Any:
         try:
             return await work(*args)
@@ -261,7 +261,7 @@ async def _open_once(settings: Settings, stage: str, policy: Policy, waiting: Wa
     try:
         await check_topics(log.client_options, own_topics(stage, settings.raw_institutions))
         await log.open()
-        make = _intakes if stage == "intake" else partial(_agent, stage=stage)
+        make = _make_intakes if stage == "intake" else partial(_make_agent, stage=stage)
         agent: StageAgent = await make(settings, log=log, redis=redis, policy=policy, waiting=waiting)
         began = time.perf_counter()
         restored = await agent.start()
@@ -279,7 +279,7 @@ def own_topics(stage: str, institutions: Iterable[str] = ()) -> list[Topic]:
     return [topic for topic in all_topics(institutions) if stage in topic.producers or stage in topic.consumers]
 
 
-async def _store(redis: RedisLike, namespace: Namespace, stage: str, waiting: Waiting) -> RedisStore:
+async def _open_store(redis: RedisLike, namespace: Namespace, stage: str, waiting: Waiting) -> RedisStore:
     store = RedisStore(redis, namespace)
 
     def hear(is_held: bool) -> None:
@@ -293,8 +293,8 @@ async def _store(redis: RedisLike, namespace: Namespace, stage: str, waiting: Wa
     return store
 
 
-async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike, policy: Policy, waiting: Waiting) -> Agent:
-    store = await _store(redis, STAGES[stage].namespace, stage, waiting)
+async def _make_agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike, policy: Policy, waiting: Waiting) -> Agent:
+    store = await _open_store(redis, STAGES[stage].namespace, stage, waiting)
     ports = AgentPorts(log, store, policy, AesGcmSealer(settings.keyring()), logger.info)
     agent: Agent
     if stage == "track":
@@ -308,7 +308,7 @@ async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike
 
         agent = Oversee(ports, Ed25519Signer(load_or_create(settings.signing_path)))
     elif stage == "webhook":
-        agent = _webhook(settings, ports)
+        agent = _make_webhook(settings, ports)
     else:
         made = getattr(import_module(f"stream_processors.agents.{stage}"), AGENTS[stage])
         agent = made(ports)
@@ -316,7 +316,7 @@ async def _agent(settings: Settings, stage: str, log: KafkaLog, redis: RedisLike
     return agent
 
 
-def _webhook(settings: Settings, ports: AgentPorts) -> Webhook:
+def _make_webhook(settings: Settings, ports: AgentPorts) -> Webhook:
     from stream_processors.agents.webhook import Webhook
     from stream_processors.webhooks.http_client import Poster, SystemResolver, trust
 
@@ -327,7 +327,7 @@ def _webhook(settings: Settings, ports: AgentPorts) -> Webhook:
     return Webhook(ports, posts=posts, hooks=hooks)
 
 
-async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: Policy, waiting: Waiting) -> AgentGroup:
+async def _make_intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: Policy, waiting: Waiting) -> AgentGroup:
     """One agent for each institution, side by side."""
     from stream_processors.agents.intake import Intake
 
@@ -336,7 +336,7 @@ async def _intakes(settings: Settings, log: KafkaLog, redis: RedisLike, policy: 
     limits = {"body_limit_bytes": settings.body_limit_bytes, "json_depth_limit": settings.json_depth_limit}
     agents: list[Agent] = []
     for institution in settings.raw_institutions:
-        store = await _store(redis, intake_stage(institution).namespace, "intake", waiting)
+        store = await _open_store(redis, intake_stage(institution).namespace, "intake", waiting)
         agents.append(Intake(institution, AgentPorts(log, store, policy, sealer, logger.info), tokenizer, places, **limits))
     return AgentGroup(agents)
 

@@ -182,14 +182,14 @@ class ClusterWatch:
 
     async def _watch(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            client = await self._client(stack)
+            client = await self._open_client(stack)
             while True:
-                await self._look(client)
+                await self._look_once(client)
                 await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _look(self, client: AIOKafkaClient) -> None:
+    async def _look_once(self, client: AIOKafkaClient) -> None:
         with_configs = bool(self._faults) or self._faults is None or self._clock() - self._checked > CHECK_EVERY_S
-        for node in self._nodes(client):
+        for node in self._order_nodes(client):
             try:
                 async with asyncio.timeout(_CONNECTED_S):
                     view = await look(client, self._topics, node, with_configs=with_configs)
@@ -197,15 +197,15 @@ class ClusterWatch:
                 logger.debug("broker %s did not describe the cluster: %s", node, error)
                 continue
             if view.brokers:
-                self._remember(client, node)
+                self._remember_node(client, node)
                 self.take_view(view, with_configs)
                 return
 
     async def _watch_quorum(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            client = await self._client(stack)
+            client = await self._open_client(stack)
             while True:
-                for node in self._nodes(client):
+                for node in self._order_nodes(client):
                     with contextlib.suppress(KafkaError, OSError, TimeoutError):
                         async with asyncio.timeout(_CONNECTED_S):
                             is_there = await has_quorum(client, node)
@@ -214,16 +214,16 @@ class ClusterWatch:
                             break
                 await asyncio.sleep(ASK_QUORUM_EVERY_S)
 
-    def _nodes(self, client: AIOKafkaClient) -> list[int]:
+    def _order_nodes(self, client: AIOKafkaClient) -> list[int]:
         nodes = sorted(broker.nodeId for broker in client.cluster.brokers())
         return sorted(nodes, key=lambda node: node != self._answered)
 
-    def _remember(self, client: AIOKafkaClient, node: int) -> None:
+    def _remember_node(self, client: AIOKafkaClient, node: int) -> None:
         self._answered = node
         if (broker := client.cluster.broker_metadata(node)) is not None:
             self._first = (f"{broker.host}:{broker.port}",)
 
-    async def _client(self, stack: contextlib.AsyncExitStack) -> AIOKafkaClient:
+    async def _open_client(self, stack: contextlib.AsyncExitStack) -> AIOKafkaClient:
         """Tries until a broker answers."""
         while True:
             options = {**self._common, "bootstrap_servers": self.bootstrap(), "request_timeout_ms": int(ANSWER_S * 1000)}

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from gateway.adapters.redis import Pipelining
 from schemas.topics import SUBMITTED
-from stream_processors.state.keys import Namespace, bucket_of
+from stream_processors.state.keys import Concern, Namespace, bucket_of
 from stream_processors.state.shared_hashes import drawer, long, read_lua, short, taken
 
 
@@ -62,29 +62,29 @@ class Idempotency:
 
     async def begin(self, names: Sequence[str], owner: str) -> list[Remembered | InFlight | None]:
         """Locks each name for `owner` (None), or returns its current entry."""
-        held = await self._each(_BEGIN, "L" + owner, self._lock_ms, names)
+        held = await self._run_each(_BEGIN, "L" + owner, self._lock_ms, names)
         return [None if entry is None else _read_entry(entry, name) for entry, name in zip(held, names, strict=True)]
 
     async def finish(self, records: Sequence[tuple[str, Remembered]]) -> list[Remembered]:
         """Stores each record; returns the valid one, an earlier one if it exists."""
         names = [name for name, _ in records]
-        raw = [_written(record, name) for name, record in records]
-        held = await self._each(_FINISH, "", self._receipt_s * 1000, names, raw)
+        raw = [_pack_record(record, name) for name, record in records]
+        held = await self._run_each(_FINISH, "", self._receipt_s * 1000, names, raw)
         existing = [None if entry is None else _read_entry(entry, name) for entry, name in zip(held, names, strict=True)]
         return [there if isinstance(there, Remembered) else record for there, (_, record) in zip(existing, records, strict=True)]
 
     async def abandon(self, names: Sequence[str], owner: str) -> None:
         """Frees the locks of `owner`."""
-        await self._each(_ABANDON, "L" + owner, 0, names)
+        await self._run_each(_ABANDON, "L" + owner, 0, names)
 
     async def find(self, name: str) -> Remembered | None:
-        raw = await self._look(name)
+        raw = await self._read_value(name)
         there = None if raw is None else _read_entry(raw, name)
         return there if isinstance(there, Remembered) else None
 
     async def keep(self, name: str, text: str) -> str:
         """Stores a text under a name; returns the valid one."""
-        call = self._redis.execute("EVAL", _KEEP, 1, _key(name), text, self._receipt_s * 1000, short(name))
+        call = self._redis.execute("EVAL", _KEEP, 1, _key_of(name), text, self._receipt_s * 1000, short(name))
         try:
             raw: bytes = await call
         except RedisError as error:
@@ -93,17 +93,17 @@ class Idempotency:
 
     async def recall(self, name: str) -> str | None:
         """Returns the text that `keep` stored."""
-        raw = await self._look(name)
+        raw = await self._read_value(name)
         return None if raw is None else raw.decode()
 
-    async def _look(self, name: str) -> bytes | None:
+    async def _read_value(self, name: str) -> bytes | None:
         try:
-            entry = await self._redis.execute("HGET", _key(name), short(name))
+            entry = await self._redis.execute("HGET", _key_of(name), short(name))
         except RedisError as error:
             raise StateUnavailable(str(error)) from error
         return None if entry is None else taken(entry, int(time.time() * 1000))
 
-    async def _each(
+    async def _run_each(
         self, script: str, argument: str, ttl_ms: int, names: Sequence[str], values: Sequence[bytes] = ()
     ) -> list[bytes | None]:
         """Runs a script once for each bucket; returns the answers in the order of the names."""
@@ -112,7 +112,7 @@ class Idempotency:
             by_bucket.setdefault(bucket_of(name), []).append(index)
         calls = []
         for indexes in by_bucket.values():
-            keys, fields = [_key(names[i]) for i in indexes], [short(names[i]) for i in indexes]
+            keys, fields = [_key_of(names[i]) for i in indexes], [short(names[i]) for i in indexes]
             to_write = [values[i] for i in indexes] if values else []
             calls.append((indexes, self._redis.execute("EVAL", script, len(keys), *keys, argument, ttl_ms, *fields, *to_write)))
         answers = await asyncio.gather(*(call for _, call in calls), return_exceptions=True)
@@ -133,14 +133,18 @@ async def once(memory: Idempotency, name: str, append: Callable[[], Awaitable[No
         await memory.keep(f"l{name}", "1")
 
 
+class _MemoryKey(Concern):
+    ENTRIES = "m"
+
+
 _MEMORY = Namespace("gw")
 
 
-def _key(name: str) -> str:
-    return drawer(_MEMORY, bucket_of(name), "m", name)
+def _key_of(name: str) -> str:
+    return drawer(_MEMORY, bucket_of(name), _MemoryKey.ENTRIES, name)
 
 
-def _written(record: Remembered, name: str) -> bytes:
+def _pack_record(record: Remembered, name: str) -> bytes:
     """Omits members that follow from the name or the usual topic."""
     signal_id = "" if record.signal_id == name else record.signal_id
     topic = "" if record.topic == SUBMITTED.name else record.topic

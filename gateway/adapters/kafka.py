@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -54,34 +54,11 @@ class LogUnavailable(RuntimeError):
     """The broker is unavailable or did not answer in time: the log may or may not have the record."""
 
 
-class RequestLog(Protocol):
-    async def append(self, topic: Topic, entries: Sequence[KeyedEntry]) -> list[Position | LogUnavailable]:
-        """Appends each entry to the partition of its key; returns for each its position, or that it is unknown. Never raises."""
-
-    async def span(self, topic: Topic) -> Span:
-        """The first and the next offset of each partition. LogUnavailable if the broker does not answer."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether anything can be appended at all."""
-
-    @property
-    def health(self) -> Health:
-        """Whether an append would be acknowledged, by the last observation of the cluster."""
-
-    @property
-    def damage(self) -> str | None:
-        """Why nothing is appended although the broker answers: the sentence for the operator."""
-
-    @property
-    def generations(self) -> Generations: ...
-
-
 DAMAGED = "the log lost acknowledged records; the gateway accepts nothing until the operator has recovered the log"
 _LOOKED_AT = (SUBMITTED, RETRACTIONS, CASE_COMMANDS, APPRAISAL_COMMANDS)
 
 
-class KafkaRequestLog:
+class RequestLog:
     """The log in Kafka. `open` does not wait for the broker: until it is there, every append returns LogUnavailable. Nothing is
     appended before the log was compared with the recorded positions, and `watch` continues the comparison."""
 
@@ -89,7 +66,7 @@ class KafkaRequestLog:
         self._common = common
         self._timeout_s = append_timeout_s
         self._watch = ClusterWatch(common, WRITTEN)
-        self._producers = Producers(self._make, _check_topics, lambda: self._watch.answers, append_timeout_s, self._look_first)
+        self._producers = Producers(self._make_new, _check_topics, lambda: self._watch.answers, self._timeout_s, self._look_first)
         self._reader: KafkaReader | None = None
         self._reading = asyncio.Lock()
         self._generations = Generations()
@@ -99,10 +76,12 @@ class KafkaRequestLog:
 
     @property
     def connected(self) -> bool:
+        """Whether anything can be appended at all."""
         return self._producers.current is not None and self._watch.is_checked
 
     @property
     def health(self) -> Health:
+        """Whether an append would be acknowledged, by the last observation of the cluster."""
         health = self._watch.health
         if health.is_ready and not self.connected:
             return Health(False, "no connection to the broker, or topics are missing")
@@ -110,6 +89,7 @@ class KafkaRequestLog:
 
     @property
     def damage(self) -> str | None:
+        """Why nothing is appended although the broker answers: the sentence for the operator."""
         return "; ".join(dict.fromkeys(self._damages.values())) or None
 
     @property
@@ -126,13 +106,13 @@ class KafkaRequestLog:
 
     async def compare(self) -> None:
         """Compares the log with its own facts. LogUnavailable if the broker does not answer."""
-        damages = await self._ask(lambda reader: find_damage(reader, _LOOKED_AT))
+        damages = await self._ask_reader(lambda reader: find_damage(reader, _LOOKED_AT))
         self.report("facts", "; ".join(map(str, damages)) or None)
 
     async def follow_generations(self) -> None:
         """Reads newly opened generations, and checks known losses again. It also replaces the producer, because the broker no
         longer knows its batches. LogUnavailable as above."""
-        if await self._ask(KafkaReader.read_generations):
+        if await self._ask_reader(KafkaReader.read_generations):
             self._landings.forget()
             self._damages.pop("landing", None)
             await self.compare()
@@ -173,11 +153,12 @@ class KafkaRequestLog:
             except LogUnavailable:
                 await asyncio.sleep(RECONNECT_S)
 
-    def _make(self) -> AIOKafkaProducer:
+    def _make_new(self) -> AIOKafkaProducer:
         common = {**self._common, "bootstrap_servers": self._watch.bootstrap()}
         return make_producer(common, timeout_ms=int(self._timeout_s * 1000), metadata_max_age_ms=60_000)
 
     async def append(self, topic: Topic, entries: Sequence[KeyedEntry]) -> list[Position | LogUnavailable]:
+        """Appends each entry to the partition of its key; returns for each its position, or that it is unknown. Never raises."""
         if self._damages:
             return [LogUnavailable(DAMAGED)] * len(entries)
         serving = self._producers.current
@@ -194,7 +175,7 @@ class KafkaRequestLog:
                     landed[index] = LogUnavailable(why)
         if sent:
             with serving.use():
-                await self._send(serving, topic, entries, sent, landed)
+                await self._send_entries(serving, topic, entries, sent, landed)
         return [self._position_of(topic, place, before) for place in landed]
 
     def _why_not(self, serving: Serving, topic: Topic, partition: int) -> str | None:
@@ -202,7 +183,7 @@ class KafkaRequestLog:
             return f"partition {partition} did not acknowledge the last record in time"
         return self._watch.why_not(topic, partition)
 
-    async def _send(
+    async def _send_entries(
         self,
         serving: Serving,
         topic: Topic,
@@ -240,12 +221,14 @@ class KafkaRequestLog:
         return place._replace(offset=position, generation=self._generations.generation(topic.name, place.partition, position))
 
     async def span(self, topic: Topic) -> Span:
+        """The first and the next offset of each partition. LogUnavailable if the broker does not answer."""
+
         async def ask(reader: KafkaReader) -> Span:
             return Span(await reader.starts(topic), await reader.ends(topic))
 
-        return await self._ask(ask)
+        return await self._ask_reader(ask)
 
-    async def _ask(self, ask: Callable[[KafkaReader], Awaitable[Answer]]) -> Answer:
+    async def _ask_reader(self, ask: Callable[[KafkaReader], Awaitable[Answer]]) -> Answer:
         """Asks the broker, one request at a time: a failure closes the reader."""
         async with self._reading:
             try:
@@ -279,7 +262,7 @@ async def _check_topics(producer: AIOKafkaProducer) -> None:
             raise WrongTopics(f"topic {topic.name} has {len(there)} partitions, but the topic table requires {topic.partitions}")
 
 
-def _place(topic: Topic, partition: int, acknowledged: Any) -> Position:
+def _read_place(topic: Topic, partition: int, acknowledged: Any) -> Position:
     """The position. A broker that knows a batch but no longer its position acknowledges it without one."""
     if acknowledged.offset < 0:
         raise LogUnavailable("the broker acknowledged the record without a position")
@@ -292,7 +275,7 @@ async def _send_one(
     partition = partition_of(entry.key, topic.partitions)
     try:
         future = await producer.send(topic.name, entry.value, entry.key, partition)
-        landed[0] = _place(topic, partition, await future)
+        landed[0] = _read_place(topic, partition, await future)
     except (KafkaError, OSError, LogUnavailable) as error:
         errors[partition] = error
 
@@ -312,7 +295,7 @@ async def _send_many(
         waiting = [(await producer.send_batch(batch, topic.name, partition=partition), count) for batch, count in batches]
         unplaced = iter(indexes)
         for future, count in waiting:
-            first = _place(topic, partition, await future)
+            first = _read_place(topic, partition, await future)
             for n, index in enumerate(itertools.islice(unplaced, count)):
                 landed[index] = first._replace(offset=first.offset + n)
 

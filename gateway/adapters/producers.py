@@ -91,7 +91,7 @@ class Producers:
 
     async def open(self, wait_s: float) -> None:
         """Begins to connect, and waits at most this long."""
-        self._connect()
+        self._begin_connecting()
         assert self._connecting is not None
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._connecting), wait_s)
@@ -118,7 +118,7 @@ class Producers:
             return
         if not self._answers():
             self.renew(error)
-        self._connect()
+        self._begin_connecting()
 
     def renew(self, error: Exception) -> None:
         """Discards the producer at once; its users get the error."""
@@ -126,10 +126,10 @@ class Producers:
             return
         before, self.current = self.current, None
         METRICS.producers_discarded.inc()
-        self._end(throw_away(before.producer, error))
-        self._connect()
+        self._end_later(throw_away(before.producer, error))
+        self._begin_connecting()
 
-    def _connect(self) -> None:
+    def _begin_connecting(self) -> None:
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.create_task(self._replace())
 
@@ -154,14 +154,14 @@ class Producers:
             before, self.current = self.current, Serving(producer)
             if before is not None:
                 METRICS.producers_discarded.inc()
-                self._end(self._retire(before))
+                self._end_later(self._retire_serving(before))
             return
 
-    async def _retire(self, serving: Serving) -> None:
+    async def _retire_serving(self, serving: Serving) -> None:
         await serving.idle(self._timeout_s)
         await throw_away(serving.producer, KafkaError("replaced"))
 
-    def _end(self, work: Any) -> None:
+    def _end_later(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)

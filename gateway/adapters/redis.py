@@ -30,23 +30,23 @@ class Pipelining:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         if not self._waiting and len(self._flights) < _IN_FLIGHT:
-            loop.call_soon(self._depart)
+            loop.call_soon(self._send_batch)
         self._waiting.append((command, future))
         return future
 
-    def _depart(self) -> None:
+    def _send_batch(self) -> None:
         if not self._waiting or len(self._flights) >= _IN_FLIGHT:
             return
         batch, self._waiting = self._waiting[:_COMMANDS], self._waiting[_COMMANDS:]
-        flight = asyncio.create_task(self._fly(batch))
+        flight = asyncio.create_task(self._run_pipeline(batch))
         self._flights.add(flight)
         flight.add_done_callback(self._finish_flight)
 
     def _finish_flight(self, flight: asyncio.Task[None]) -> None:
         self._flights.discard(flight)
-        self._depart()
+        self._send_batch()
 
-    async def _fly(self, batch: list[tuple[Sequence[Any], asyncio.Future[Any]]]) -> None:
+    async def _run_pipeline(self, batch: list[tuple[Sequence[Any], asyncio.Future[Any]]]) -> None:
         answers: list[Any]
         try:
             pipe = self._redis.pipeline(transaction=False)

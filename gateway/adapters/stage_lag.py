@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -47,14 +46,6 @@ class Lag:
         self._value, self._at = value, self._clock()
 
 
-class WatchedLog(RequestLog, Protocol):
-    """A log that is informed of its own damage."""
-
-    def report(self, source: str, sentence: str | None) -> None: ...
-
-    async def follow_generations(self) -> None: ...
-
-
 class NotCaughtUp(RuntimeError):
     """Earlier requests are not decided yet."""
 
@@ -85,7 +76,7 @@ async def nothing_is_lost() -> None:
     """For a gateway whose state belongs to this process."""
 
 
-async def watch(lag: Lag, log: WatchedLog, redis: Redis) -> None:
+async def watch(lag: Lag, log: RequestLog, redis: Redis) -> None:
     """Refreshes without end."""
     turn = 0
     while True:
@@ -96,12 +87,12 @@ async def watch(lag: Lag, log: WatchedLog, redis: Redis) -> None:
                 behind = await _read_lag(stage, log, redis)
                 if stage == "assess" and behind is not None:
                     lag.set(behind)
-                _tell(stage, behind)
+                _set_metric(stage, behind)
         turn += 1
         await asyncio.sleep(EVERY_S)
 
 
-async def _read_lag(stage: str, log: WatchedLog, redis: Redis) -> int | None:
+async def _read_lag(stage: str, log: RequestLog, redis: Redis) -> int | None:
     try:
         return await stage_lag(stage, log, redis)
     except (LogUnavailable, RedisError, OSError, TimeoutError) as error:
@@ -109,7 +100,7 @@ async def _read_lag(stage: str, log: WatchedLog, redis: Redis) -> int | None:
         return None
 
 
-def _tell(stage: str, behind: int | None) -> None:
+def _set_metric(stage: str, behind: int | None) -> None:
     if behind is not None:
         METRICS.lag.labels(stage).set(behind)
     else:
@@ -117,7 +108,7 @@ def _tell(stage: str, behind: int | None) -> None:
             METRICS.lag.remove(stage)
 
 
-async def stage_lag(stage: str, log: WatchedLog, redis: Redis) -> int | None:
+async def stage_lag(stage: str, log: RequestLog, redis: Redis) -> int | None:
     """Returns the records that the stage has not projected. None during a rebuild, when watermarks have no meaning."""
     places = await progress.read_places(redis, stage)
     if places is None:

@@ -62,9 +62,9 @@ class Assess(Folding):
 
     def drifts(self, mark: Mark) -> bool:
         """Others write verdicts all the time, so a worker at its barrier may project some at this moment."""
-        return super().drifts(mark) or self._shared(mark)
+        return super().drifts(mark) or self._is_shared(mark)
 
-    async def _step(self, batch: Batch) -> None:
+    async def _process_poll(self, batch: Batch) -> None:
         """Verdicts first, then signals, then retractions. Partitions are independent here, so a large poll of signals goes in
         halves: one is decided while Redis works for the other."""
         inputs: dict[str, dict[tuple[str, int], Sequence[Record]]] = {topic.name: {} for topic in self.stage.reads}
@@ -76,52 +76,52 @@ class Assess(Folding):
             await self._fold_chunks(verdicts, chunks)
             point("assess.verdicts_folded")
         if signals := inputs[SUBMITTED.name]:
-            halves = _halves(signals) if sum(map(len, signals.values())) > SPLIT_ABOVE else [signals]
-            await asyncio.gather(*(self._part(half) for half in halves))
+            halves = _split_halves(signals) if sum(map(len, signals.values())) > SPLIT_ABOVE else [signals]
+            await asyncio.gather(*(self._process_part(half) for half in halves))
         if taken_back := inputs[RETRACTIONS.name]:
             await self._retractions.step(taken_back)
 
-    async def _part(self, batch: Batch) -> None:
+    async def _process_part(self, batch: Batch) -> None:
         point("assess.polled")
         steps = Steps("assess")
         works = [read_work(record) for records in batch.values() for record in records]
         partitions = sorted({work.record.partition for work in works})
         nonce = secrets.token_hex(6)
         steps.done("read")
-        touched = await self._claim(works, partitions, nonce)
+        touched = await self._claim_references(works, partitions, nonce)
         for work in works if self._lost.joins else ():
             if work.signal is not None:
                 work.abide(self._lost.of(work.record.partition, work.record.offset, work.signal))
         point("assess.claimed")
-        proofs, keep_ms = _proofs(partitions, nonce), self.policy.retention.cases_days * DAY_MS
-        touched |= await self._retractions.clear(leftovers(works, keep_ms), self._checks(partitions), proofs)
+        proofs, keep_ms = _make_proofs(partitions, nonce), self.policy.retention.cases_days * DAY_MS
+        touched |= await self._retractions.clear(leftovers(works, keep_ms), self._make_checks(partitions), proofs)
         steps.done("claim")
         point("assess.cleared")
-        touched |= await self._observe(works, partitions, nonce)
+        touched |= await self._observe_signals(works, partitions, nonce)
         steps.done("observe")
         point("assess.observed")
-        facts = self._decide(works)
+        facts = self._decide_facts(works)
         steps.done("decide")
         point("assess.decided")
         await self._dead.flush()
         point("assess.buried")
-        await self._record(facts)
+        await self._record_facts(facts)
         steps.done("record")
         point("assess.recorded")
-        await self.emit([(_origin(work.record), fact) for work, fact in facts])
+        await self.emit([(_name_origin(work.record), fact) for work, fact in facts])
         for p in {work.record.partition for work in works if work.is_late}:
-            late = [(_origin(work.record), fact) for work, fact in facts if work.is_late and work.record.partition == p]
+            late = [(_name_origin(work.record), fact) for work, fact in facts if work.is_late and work.record.partition == p]
             await self._retractions.catch_up(p, late)
         steps.done("emit")
         point("assess.emitted")
-        await self._fold(facts, partitions, touched, nonce)
+        await self._fold_facts(facts, partitions, touched, nonce)
         steps.done("fold")
         point("assess.folded")
 
-    def _checks(self, partitions: Sequence[int]) -> dict[Mark, Check]:
+    def _make_checks(self, partitions: Sequence[int]) -> dict[Mark, Check]:
         return {source_mark(p): self.marks.get(source_mark(p), 0) for p in partitions}
 
-    async def _claim(self, works: list[Work], partitions: Sequence[int], nonce: str) -> set[int]:
+    async def _claim_references(self, works: list[Work], partitions: Sequence[int], nonce: str) -> set[int]:
         """Claims each signal's reference for its source; reprocessing finds its own claim."""
         args: dict[int, list[Arg]] = {}
         works_by_bucket: dict[int, list[Work]] = {}
@@ -133,10 +133,10 @@ class Assess(Folding):
             work.claimed = held(work.source, signal.body_id)
             args.setdefault(bucket, []).extend(claim_of(work, signal, keep_ms))
             works_by_bucket.setdefault(bucket, []).append(work)
-        checks, sets = self._checks(partitions), _proofs(partitions, nonce)
+        checks, sets = self._make_checks(partitions), _make_proofs(partitions, nonce)
         answers = await self.store.call("claim", self._stamp, {b: Write(checks, sets, claims) for b, claims in args.items()})
         for bucket, answer in answers.items():
-            for work, (holder, floor, older) in zip(works_by_bucket[bucket], _threes(answer), strict=True):
+            for work, (holder, floor, older) in zip(works_by_bucket[bucket], _split_threes(answer), strict=True):
                 if holder:
                     work.claimed = holder.decode()
                 work.floor = floor
@@ -145,7 +145,7 @@ class Assess(Folding):
         mark_older_versions(works)
         return set(args)
 
-    async def _observe(self, works: list[Work], partitions: Sequence[int], nonce: str) -> set[int]:
+    async def _observe_signals(self, works: list[Work], partitions: Sequence[int], nonce: str) -> set[int]:
         """Claims the content, adds the evidence and reads the features, for the records that hold their reference."""
         args: dict[int, list[Arg]] = {}
         asked_by_bucket: dict[int, list[tuple[Work, Question]]] = {}
@@ -156,7 +156,7 @@ class Assess(Folding):
             for question in questions(signal, self.policy, work.record.timestamp_ms):
                 args.setdefault(question.bucket, []).extend(question.args)
                 asked_by_bucket.setdefault(question.bucket, []).append((work, question))
-        checks, sets = self._checks(partitions), _proofs(partitions, nonce)
+        checks, sets = self._make_checks(partitions), _make_proofs(partitions, nonce)
         answers = await self.store.call("observe", self._stamp, {b: Write(checks, sets, rows) for b, rows in args.items()})
         for bucket, answer in answers.items():
             at = 0
@@ -166,7 +166,7 @@ class Assess(Folding):
                 at += width
         return set(args)
 
-    def _decide(self, works: list[Work]) -> list[tuple[Work, AssessedSignal]]:
+    def _decide_facts(self, works: list[Work]) -> list[tuple[Work, AssessedSignal]]:
         """Returns the facts in order. Later records know the cases that earlier records of this poll opened."""
         opened: dict[str, set[str]] = {}  # by the leading suspect
         facts = []
@@ -197,7 +197,7 @@ class Assess(Folding):
             METRICS.facts.labels("assess", outcome).inc(n)
         return facts
 
-    async def _record(self, facts: list[tuple[Work, AssessedSignal]]) -> None:
+    async def _record_facts(self, facts: list[tuple[Work, AssessedSignal]]) -> None:
         appended: list[tuple[Record, bytes | None, bytes]] = []
         written = datetime.now(UTC)
         for work, fact in facts:
@@ -208,7 +208,7 @@ class Assess(Folding):
                 source="/assess",
                 actor=ACTOR,
                 time=written,
-                origin=_origin(work.record),
+                origin=_name_origin(work.record),
                 subject=fact.signal_id,
             )
             key = work.record.key if work.signal else None  # a poison record's key may be anything, of any size
@@ -223,7 +223,7 @@ class Assess(Folding):
         for again in in_batches(retractions(facts)):
             await self.log.append(RETRACTIONS, again)
 
-    async def _fold(
+    async def _fold_facts(
         self, facts: list[tuple[Work, AssessedSignal]], partitions: Sequence[int], touched: set[int], nonce: str
     ) -> None:
         """Moves the watermarks in all buckets. The observations are there already, and the nonce proves that they still are."""
@@ -235,7 +235,7 @@ class Assess(Folding):
         checks, sets = self.checks_before(behind), dict(behind)
         for p in partitions:
             sets |= {Mark(MarkKind.SETTLED, p): behind[fact_mark(p)], Mark(MarkKind.HANDED_ON, p): behind[source_mark(p)]}
-        proven = checks | _proofs(partitions, nonce)
+        proven = checks | _make_proofs(partitions, nonce)
         writes = {b: Write(proven if b in touched else checks, sets, args[b]) for b in range(BUCKETS)}
         await self.store.call("fold", self._stamp, writes)
         self.marks |= sets
@@ -297,20 +297,20 @@ class Assess(Folding):
             await self.store.call("claim", self._stamp, {b: Write({}, {}, claims) for b, claims in args.items()})
 
 
-def _proofs(partitions: Sequence[int], nonce: str) -> dict[Mark, Arg]:
+def _make_proofs(partitions: Sequence[int], nonce: str) -> dict[Mark, Arg]:
     """Proofs that a bucket was written to in this step, and has not gone back since."""
     return {Mark(MarkKind.PROOF, p): nonce for p in partitions}
 
 
-def _origin(record: Record) -> Origin:
+def _name_origin(record: Record) -> Origin:
     return Origin(SUBMITTED.name, record.partition, record.offset)
 
 
-def _threes(answer: Sequence[Any]) -> Iterator[tuple[Any, Any, Any]]:
+def _split_threes(answer: Sequence[Any]) -> Iterator[tuple[Any, Any, Any]]:
     return zip(answer[0::3], answer[1::3], answer[2::3], strict=True)
 
 
-def _halves(batch: Batch) -> list[Batch]:
+def _split_halves(batch: Batch) -> list[Batch]:
     """The partitions in two groups with about the same number of records."""
     halves: list[dict[tuple[str, int], Sequence[Record]]] = [{}, {}]
     sizes = [0, 0]

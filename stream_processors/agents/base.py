@@ -89,7 +89,7 @@ class Agent(abc.ABC):
     async def start(self) -> Restored:
         """Passes the barrier before anything is assigned."""
         async with self._busy:
-            return await self._restore()
+            return await self._restore_state()
 
     async def revoked(self) -> None:
         """Waits for the step in progress, so that the next owner finds it complete. Owns nothing until the next assignment."""
@@ -99,16 +99,16 @@ class Agent(abc.ABC):
     async def assigned(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Passes the barrier for newly owned partitions, and returns the positions to read from."""
         async with self._busy:
-            await self._restore()
+            await self._restore_state()
             check_undamaged(await find_damage(self.log, self.stage.reads, sources_of(self._raw_topics())))
             self._owned = self.workable(frozenset(partitions))
             self.marks = await self._own_marks()
             names = {topic.name: topic for topic in self.stage.reads}
             starts = {topic.name: await self.log.starts(topic) for topic in self.stage.reads}
             first = self.stage.reads[0].name
-            await self._check_ends(self._places())
+            await self._check_ends(self._list_places())
             await self._take_over([p for topic, p in sorted(self._owned) if topic == first])
-            await self._check_ends(self._places())
+            await self._check_ends(self._list_places())
             positions = {}
             for topic, p in self._owned:
                 mark, start = self.marks.get(self.position_mark(names[topic], p), 0), starts[topic][p]
@@ -121,12 +121,12 @@ class Agent(abc.ABC):
     async def step(self, batch: Batch) -> None:
         """Processes one poll to its end. Records before the watermark were projected already and are skipped."""
         async with self._busy:
-            fresh = {at: new for at, records in batch.items() if at in self._owned and (new := self._fresh(at, records))}
+            fresh = {at: new for at, records in batch.items() if at in self._owned and (new := self._drop_known(at, records))}
             if fresh:
                 n = sum(len(records) for records in fresh.values())
                 METRICS.polled.labels(self.stage.name).inc(n)
                 METRICS.poll_records.labels(self.stage.name).observe(n)
-                await self._step(fresh)
+                await self._process_poll(fresh)
                 self._next |= {at: records[-1].offset + 1 for at, records in fresh.items()}
 
     async def take_policy(self, policy: Policy) -> None:
@@ -141,11 +141,11 @@ class Agent(abc.ABC):
         and written (DamagedLog)."""
         if await self.log.read_generations():
             raise LostLog("a new generation of the log was opened; this process has read by the positions of the previous one")
-        await self._check_ends(self._places())
+        await self._check_ends(self._list_places())
         own = self.stage.recorded
         ends = {} if own is None else await self.log.ends(own.topic)
         async with self._busy:
-            checks = {mark: self.tolerated(mark) for mark in self._watched()}
+            checks = {mark: self.tolerated(mark) for mark in self._list_watched()}
             await self.store.call("fold", self._stamp, {bucket: Write(checks, {}) for bucket in range(BUCKETS)})
             if own is not None:
                 for p in sorted({p for _, p in self._owned}):
@@ -184,7 +184,7 @@ class Agent(abc.ABC):
         """Whether an own watermark may differ between buckets for a while; the lowest counts then."""
         return mark.kind not in OF_FACTS
 
-    def _places(self) -> dict[tuple[str, int], int]:
+    def _list_places(self) -> dict[tuple[str, int], int]:
         """The known ends of the owned partitions: the read inputs, and the own facts."""
         names = {topic.name: topic for topic in self.stage.reads}
         places = {(name, p): self.marks.get(self.position_mark(names[name], p), 0) for name, p in self._owned}
@@ -203,7 +203,7 @@ class Agent(abc.ABC):
         own = self.stage.recorded
         return [(topic, own.topic) for topic in self.stage.reads if topic.party is not None and own is not None]
 
-    def _watched(self) -> list[Mark]:
+    def _list_watched(self) -> list[Mark]:
         topics = {topic.name: topic for topic in self.stage.reads}
         return [self.position_mark(topics[name], p) for name, p in self._owned]
 
@@ -218,7 +218,7 @@ class Agent(abc.ABC):
         late = {mark: min(marks.get(mark, 0) for marks in own) for bucket in own for mark in bucket if self.drifts(mark)}
         return firm[0] | late
 
-    async def _restore(self) -> Restored:
+    async def _restore_state(self) -> Restored:
         began = time.perf_counter()
         await self.log.read_generations()
         restored = await restore(self.stage, self.log, self.store, self._tell)
@@ -227,7 +227,7 @@ class Agent(abc.ABC):
         METRICS.restored.labels(self.stage.name).inc(restored.folded)
         return restored
 
-    def _fresh(self, at: tuple[str, int], records: Sequence[Record]) -> Sequence[Record]:
+    def _drop_known(self, at: tuple[str, int], records: Sequence[Record]) -> Sequence[Record]:
         place = self._next[at]
         fresh = records if records[0].offset >= place else [record for record in records if record.offset >= place]
         if self.gapless and fresh and fresh[0].offset > self.log.generations.next_position(*at, place):
@@ -254,4 +254,4 @@ class Agent(abc.ABC):
         return
 
     @abc.abstractmethod
-    async def _step(self, batch: Batch) -> None: ...
+    async def _process_poll(self, batch: Batch) -> None: ...

@@ -36,16 +36,16 @@ class DeadLetters:
             topic=topic.name,
             partition=record.partition,
             offset=record.offset,
-            key_sealed=self._seal(record.key[:KEPT_KEY_BYTES], origin) if record.key else None,
-            value_sealed=self._seal(raw[:KEPT_BYTES], origin),
+            key_sealed=self._seal_text(record.key[:KEPT_KEY_BYTES], origin) if record.key else None,
+            value_sealed=self._seal_text(raw[:KEPT_BYTES], origin),
             truncated=len(raw) > KEPT_BYTES,
         )
-        self._waiting.append((str(origin).encode(), self._encode(letter, origin, from_ms(record.timestamp_ms))))
+        self._waiting.append((str(origin).encode(), self._encode_letter(letter, origin, from_ms(record.timestamp_ms))))
 
-    def _seal(self, raw: bytes, origin: Origin) -> str:
+    def _seal_text(self, raw: bytes, origin: Origin) -> str:
         return self._sealer.seal(raw.decode("utf-8", "backslashreplace"), f"deadletter/{origin}")
 
-    def _encode(self, letter: DeadLetter, origin: Origin, at: datetime) -> bytes:
+    def _encode_letter(self, letter: DeadLetter, origin: Origin, at: datetime) -> bytes:
         return encode(
             DEADLETTER,
             letter,

@@ -50,42 +50,42 @@ class Deliver(Agent):
 
     stage = STAGES["deliver"]
 
-    async def _step(self, batch: Batch) -> None:
+    async def _process_poll(self, batch: Batch) -> None:
         point("deliver.polled")
         steps = Steps("deliver")
-        chunks = [self._read(p, records) for (_, p), records in batch.items()]
-        notices, follows = self._decide(chunks, batch)
+        chunks = [self._read_changes(p, records) for (_, p), records in batch.items()]
+        notices, follows = self._decide_records(chunks, batch)
         steps.done("read")
         point("deliver.decided")
         await self._dead.flush()
         point("deliver.buried")
         ends: dict[_Written, int] = {}
         if notices:
-            ends |= _ends(MarkKind.NOTICES, await self.log.append_keyed(NOTIFICATIONS, notices))
+            ends |= _list_ends(MarkKind.NOTICES, await self.log.append_keyed(NOTIFICATIONS, notices))
             point("deliver.issued")
         steps.done("issue")
         if follows:
-            ends |= _ends(MarkKind.REQUESTS, await self.log.append_keyed(CASE_COMMANDS, follows))
+            ends |= _list_ends(MarkKind.REQUESTS, await self.log.append_keyed(CASE_COMMANDS, follows))
         point("deliver.followed")
         steps.done("follow")
-        await self._settle(chunks, ends)
+        await self._settle_places(chunks, ends)
         steps.done("settle")
         point("deliver.folded")
 
-    def _read(self, p: int, records: Sequence[Record]) -> Chunk:
+    def _read_changes(self, p: int, records: Sequence[Record]) -> Chunk:
         """The changes that count; unreadable ones go to the dead letters."""
         before = {source_mark(p): self.marks.get(_handed_on(p), 0)}
         chunk = read_chunk(_CHANGES, p, records, before, effects=False)
         by_offset = {record.offset: record for record in records} if chunk.unreadable else {}
         for record, why in chunk.unreadable:
-            self._kill(by_offset[record.offset], why)
+            self._bury_record(by_offset[record.offset], why)
         return chunk
 
-    def _kill(self, record: Record, why: str) -> None:
+    def _bury_record(self, record: Record, why: str) -> None:
         self._dead.add(CASE_CHANGES, record, why)
         METRICS.dead.labels("deliver").inc()
 
-    def _decide(self, chunks: Sequence[Chunk], batch: Batch) -> tuple[list[Keyed], list[Keyed]]:
+    def _decide_records(self, chunks: Sequence[Chunk], batch: Batch) -> tuple[list[Keyed], list[Keyed]]:
         """The records of notices and of requests. A change with an unreadable one is set aside whole."""
         notices: list[Keyed] = []
         follows: list[Keyed] = []
@@ -102,7 +102,7 @@ class Deliver(Agent):
                     issued, requested = _build_records(envelope.data, Origin(CASE_CHANGES.name, p, offset), settled, counted)
                 except ValueError as error:
                     record = next(polled for polled in batch[CASE_CHANGES.name, p] if polled.offset == offset)
-                    self._kill(record, str(CodecError(_first_line(error))))
+                    self._bury_record(record, str(CodecError(_first_line(error))))
                     continue
                 notices += issued
                 follows += requested
@@ -110,7 +110,7 @@ class Deliver(Agent):
             METRICS.facts.labels("deliver", outcome).inc(n)
         return notices, follows
 
-    async def _settle(self, chunks: Sequence[Chunk], ends: Mapping[_Written, int]) -> None:
+    async def _settle_places(self, chunks: Sequence[Chunk], ends: Mapping[_Written, int]) -> None:
         """`ends`: by topic and partition, the position after the newest record that this poll wrote there."""
         sets: Marks = {}
         for chunk in chunks:
@@ -121,13 +121,13 @@ class Deliver(Agent):
         await self.store.call("fold", self._stamp, {b: Write(checks, sets) for b in range(BUCKETS)})
         self.marks |= sets
 
-    def _places(self) -> dict[tuple[str, int], int]:
+    def _list_places(self) -> dict[tuple[str, int], int]:
         written: dict[tuple[str, int], int] = {}
         for mark, end in self.marks.items():
             if mark.kind in DELIVER_WRITES and mark.source is not None:
                 at = DELIVER_WRITES[mark.kind].name, mark.source
                 written[at] = max(end, written.get(at, 0))
-        return super()._places() | written
+        return super()._list_places() | written
 
     async def _take_over(self, partitions: Sequence[int]) -> None:
         """The lowest position of all buckets counts, and all get it. A bucket without one has lost it, and the log has it."""
@@ -136,7 +136,7 @@ class Deliver(Agent):
         places = await self._find_places(lost) if lost else {}
         sets: Marks = {}
         for p in partitions:
-            sets |= places.get(p, {_settled(p): 0, _handed_on(p): 0}) if p in lost else _lowest(buckets, p)
+            sets |= places.get(p, {_settled(p): 0, _handed_on(p): 0}) if p in lost else _find_lowest(buckets, p)
             sets |= _highest_written(buckets, p)
         point("deliver.found")
         await self.store.call("fold", self._stamp, {b: Write({}, sets) for b in range(BUCKETS)})
@@ -176,14 +176,14 @@ def _handed_on(partition: int) -> Mark:
     return Mark(MarkKind.HANDED_ON, partition)
 
 
-def _ends(kind: MarkKind, places: Sequence[Place]) -> dict[_Written, int]:
+def _list_ends(kind: MarkKind, places: Sequence[Place]) -> dict[_Written, int]:
     ends: dict[_Written, int] = {}
     for partition, position in places:
         ends[kind, partition] = max(position + 1, ends.get((kind, partition), 0))
     return ends
 
 
-def _lowest(buckets: Sequence[Marks], p: int) -> Marks:
+def _find_lowest(buckets: Sequence[Marks], p: int) -> Marks:
     return {mark: min(marks.get(mark, 0) for marks in buckets) for mark in (_settled(p), _handed_on(p))}
 
 
@@ -214,14 +214,14 @@ def _build_records(row: AskingRow, origin: Origin, settled: Settled, counted: Co
     about = decision.About()
     if bytes(row.case) != b"null" and any(notice.order_id or notice.dissuasion_id for notice in notices):
         about = decision.About.model_validate_json(bytes(row.case))
-    issued = [*_records(decision.issued(notices, about, settled), origin, row)]
-    requested = [*_requests(follows, origin, row)]
+    issued = [*_build_notices(decision.issued(notices, about, settled), origin, row)]
+    requested = [*_build_requests(follows, origin, row)]
     counted.update(notice.kind.value for notice in notices)
     counted["follow"] += len(follows)
     return issued, requested
 
 
-def _records(issued: Sequence[Any], origin: Origin, row: AskingRow) -> Iterator[Keyed]:
+def _build_notices(issued: Sequence[Any], origin: Origin, row: AskingRow) -> Iterator[Keyed]:
     for n, issued_notice in enumerate(issued):
         recipient, source = issued_notice.notification.recipient, origin._replace(n=n)
         name = f"issued-{origin.partition}:{origin.offset}/{n}"
@@ -240,7 +240,7 @@ def _records(issued: Sequence[Any], origin: Origin, row: AskingRow) -> Iterator[
         )
 
 
-def _requests(follows: Sequence[Any], origin: Origin, row: AskingRow) -> Iterator[Keyed]:
+def _build_requests(follows: Sequence[Any], origin: Origin, row: AskingRow) -> Iterator[Keyed]:
     for n, action in enumerate(follows):
         source = origin._replace(n=n)
         yield (

@@ -82,7 +82,7 @@ class Seen:
                 self._case_of(str(args[5]), answer[1])
         elif args[0] == "v":
             self.victim_events = max(self.victim_events, answer[0])
-            self.contact_gap_ms = _shorter(self.contact_gap_ms, answer[1])
+            self.contact_gap_ms = _choose_shorter(self.contact_gap_ms, answer[1])
         else:
             self.ends.append(EndSeen(str(args[1]), str(args[2]), str(args[3]), *answer))
 
@@ -104,11 +104,11 @@ class Seen:
             if name not in measured:
                 sightings, institutions = max(sightings, counts[0]), max(institutions, counts[1])
                 confirmed = max(confirmed, counts[2])
-        flows = self._flows(signal, measured) if self.ends else _NO_FLOWS
-        gap_s = _seconds(self.contact_gap_ms)
+        flows = self._count_flows(signal, measured) if self.ends else _NO_FLOWS
+        gap_s = _to_seconds(self.contact_gap_ms)
         return Features(sightings, institutions, confirmed, self.victim_events, gap_s, *flows, age_ms // 1000)
 
-    def _flows(self, signal: SubmittedSignal, measured: Set[str]) -> tuple[int, int, int, int | None]:
+    def _count_flows(self, signal: SubmittedSignal, measured: Set[str]) -> tuple[int, int, int, int | None]:
         """Transfers of the same pair, fan-in, fan-out, how long money was held."""
         ends = [end for end in self.ends if end.token not in measured]
         hubs = {end_of(subject.token) for subject in signal.subjects if is_listed(subject) or subject.token in measured}
@@ -116,7 +116,7 @@ class Seen:
             max((end.same_pair for end in ends if end.other not in hubs), default=0),
             max((end.fan for end in ends if end.way == "i"), default=0),
             max((end.fan for end in ends if end.way == "o"), default=0),
-            _seconds(min((end.held_ms for end in ends if end.held_ms >= 0), default=None)),
+            _to_seconds(min((end.held_ms for end in ends if end.held_ms >= 0), default=None)),
         )
 
 
@@ -132,7 +132,7 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
     name = name_of(signal.signal_id, signal.version)
     to_ask = [Question(bucket_of(token), content_question(signal.content_id, name, claims_until, token))]
     content = "" if echo or low(signal) else signal.content_id
-    for suspect, beside in _suspects(signal):
+    for suspect, beside in _list_suspects(signal):
         member = sighting(content, beside) if content else ""
         row = of_suspect(suspect, member, signal.institution, occurred, since, trim, until, now_ms, queues=suspect != token)
         to_ask.append(Question(bucket_of(suspect), row))
@@ -142,7 +142,7 @@ def questions(signal: SubmittedSignal, policy: Policy, now_ms: int) -> list[Ques
     return to_ask
 
 
-def _suspects(signal: SubmittedSignal) -> Iterator[tuple[str, str]]:
+def _list_suspects(signal: SubmittedSignal) -> Iterator[tuple[str, str]]:
     """The queried suspects, and the primary subjects that each was seen beside. A tip reads only which of them are hubs."""
     if low(signal):
         suspects = (subject for subject in signal.subjects if subject.role == "suspect" and subject.hub is None)
@@ -196,12 +196,12 @@ def _of_flow(flow: Flow, policy: Policy, until: int, echo: bool) -> tuple[Arg, .
     return *head, low, high, flow.currency, member, FLOWS_KEPT, until
 
 
-def _shorter(gap_ms: int | None, other_ms: int) -> int | None:
+def _choose_shorter(gap_ms: int | None, other_ms: int) -> int | None:
     """-1 means none in the scripts."""
     if other_ms < 0:
         return gap_ms
     return other_ms if gap_ms is None else min(gap_ms, other_ms)
 
 
-def _seconds(span_ms: int | None) -> int | None:
+def _to_seconds(span_ms: int | None) -> int | None:
     return None if span_ms is None else span_ms // 1000

@@ -66,29 +66,29 @@ class Intake(Agent):
         self._reader = SignalReader(tokenizer, ports.sealer, json_depth_limit, "/intake")
         self._limit_bytes = body_limit_bytes
 
-    async def _step(self, batch: Batch) -> None:
+    async def _process_poll(self, batch: Batch) -> None:
         for part in slices(batch):
-            await self._slice(part)
+            await self._process_slice(part)
 
-    async def _slice(self, batch: Mapping[int, Sequence[Record]]) -> None:
+    async def _process_slice(self, batch: Mapping[int, Sequence[Record]]) -> None:
         point("intake.polled")
         steps = Steps("intake")
-        works = [self._read(record) for records in batch.values() for record in records]
+        works = [self._read_record(record) for records in batch.values() for record in records]
         steps.done("read")
         point("intake.decided")
         await self._dead.flush()
         point("intake.buried")
-        places = await self._submit(works)
+        places = await self._submit_signals(works)
         steps.done("submit")
         point("intake.submitted")
-        await self._record(works, places)
+        await self._record_receipts(works, places)
         steps.done("record")
         point("intake.recorded")
-        await self._fold(batch)
+        await self._fold_receipts(batch)
         steps.done("fold")
         point("intake.folded")
 
-    def _read(self, record: Record) -> _Work:
+    def _read_record(self, record: Record) -> _Work:
         now = from_ms(record.timestamp_ms)
         try:
             body = self._reader.body(decision.whole(record.value, self._limit_bytes))
@@ -98,7 +98,7 @@ class Intake(Agent):
                 institution=self._institution,
                 reference=reference,
                 now=now,
-                origin=self._origin(record),
+                origin=self._name_origin(record),
                 listed=self.policy.placeholders,
                 hubs=self.policy.hubs,
             )
@@ -108,29 +108,29 @@ class Intake(Agent):
             METRICS.dead.labels("intake").inc()
             return _Work(record, now, refusal=refusal)
 
-    def _origin(self, record: Record) -> Origin:
+    def _name_origin(self, record: Record) -> Origin:
         return Origin(self._raw.name, record.partition, record.offset)
 
-    async def _submit(self, works: list[_Work]) -> Iterator[str]:
+    async def _submit_signals(self, works: list[_Work]) -> Iterator[str]:
         """Appends the signals, like a gateway; their receipts are in the same order."""
         entries = [(work.submission.key, work.submission.value) for work in works if work.submission]
         landed = await self.log.append_keyed(SUBMITTED, entries) if entries else []
         return (self._receipt_places.seal(LogPlace(SUBMITTED.name, p, offset)) for p, offset in landed)
 
-    async def _record(self, works: list[_Work], places: Iterator[str]) -> None:
+    async def _record_receipts(self, works: list[_Work], places: Iterator[str]) -> None:
         appended: list[tuple[Record, bytes | None, bytes]] = []
         written = datetime.now(UTC)
         outcomes: Counter[str] = Counter()
         for work in works:
-            receipt = _receipt(work, places)
+            receipt = _make_receipt(work, places)
             key = work.reference.encode() or None  # never the raw record's own key: it may name a person
-            appended.append((work.record, key, self._encode(work, receipt, written)))
+            appended.append((work.record, key, self._encode_receipt(work, receipt, written)))
             outcomes[receipt.outcome.value] += 1
         for outcome, n in outcomes.items():
             METRICS.facts.labels("intake", outcome).inc(n)
         await self.append_facts(self._receipts, appended)
 
-    def _encode(self, work: _Work, receipt: RawReceipt, written: datetime) -> bytes:
+    def _encode_receipt(self, work: _Work, receipt: RawReceipt, written: datetime) -> bytes:
         record = work.record
         return encode(
             self._receipts,
@@ -139,18 +139,18 @@ class Intake(Agent):
             source="/intake",
             actor="stage:intake",
             time=written,
-            origin=self._origin(record),
+            origin=self._name_origin(record),
             subject=receipt.signal_id,
         )
 
-    async def _fold(self, batch: Mapping[int, Sequence[Record]]) -> None:
+    async def _fold_receipts(self, batch: Mapping[int, Sequence[Record]]) -> None:
         sets = self.marks_behind(record for records in batch.values() for record in records)
         checks = self.checks_before(sets)
         await self.store.call("fold", self._stamp, {b: Write(checks, sets) for b in range(BUCKETS)})
         self.marks |= sets
 
 
-def _receipt(work: _Work, places: Iterator[str]) -> RawReceipt:
+def _make_receipt(work: _Work, places: Iterator[str]) -> RawReceipt:
     if work.refusal is not None:
         return decision.refused(refusal=work.refusal, now=work.now)
     assert work.submission is not None

@@ -46,21 +46,21 @@ class Oversee(Agent):
         super().__init__(ports)
         self._signer = signer
 
-    async def _step(self, batch: Batch) -> None:
+    async def _process_poll(self, batch: Batch) -> None:
         point("oversee.polled")
         steps = Steps("oversee")
-        works = [_read(record) for records in batch.values() for record in records]
-        records = await self._records(works)
+        works = [_read_work(record) for records in batch.values() for record in records]
+        records = await self._load_records(works)
         steps.done("read")
         changed: dict[str, Record] = {}
         facts: list[tuple[LogRecord, bytes | None, bytes]] = []
         written, outcomes = datetime.now(UTC), Counter[str]()
         for work in works:
-            change = self._decide(work, records)
+            change = self._decide_change(work, records)
             if change.about is not None and (after := change.record) is not None:
                 records[change.about] = changed[change.about] = after
             key = work.record.key if work.action else None
-            facts.append((work.record, key, _encode(work, change, written)))
+            facts.append((work.record, key, _encode_change(work, change, written)))
             outcomes[change.outcome.value] += 1
         for outcome, n in outcomes.items():
             METRICS.facts.labels("oversee", outcome).inc(n)
@@ -71,16 +71,16 @@ class Oversee(Agent):
         await self.append_facts(APPRAISAL_CHANGES, facts)
         steps.done("record")
         point("oversee.recorded")
-        await self._fold(works, changed)
+        await self._fold_changes(works, changed)
         steps.done("fold")
         point("oversee.folded")
 
-    async def _records(self, works: list[_Work]) -> dict[str, Record | None]:
+    async def _load_records(self, works: list[_Work]) -> dict[str, Record | None]:
         names = list(dict.fromkeys(work.action.about for work in works if work.action))
         raw_records = await self.store.cases(self._stamp, names)
         return {name: None if raw is None else parsed(name, raw) for name, raw in zip(names, raw_records, strict=True)}
 
-    def _decide(self, work: _Work, records: dict[str, Record | None]) -> OversightChange:
+    def _decide_change(self, work: _Work, records: dict[str, Record | None]) -> OversightChange:
         action = work.action
         if action is None:
             self._dead.add(APPRAISAL_COMMANDS, work.record, work.why)
@@ -89,7 +89,7 @@ class Oversee(Agent):
         record = records[action.about]
         return decision.decide(action=action, actor=work.actor, record=record, now=work.now, signer=self._signer)
 
-    async def _fold(self, works: list[_Work], changed: dict[str, Record]) -> None:
+    async def _fold_changes(self, works: list[_Work], changed: dict[str, Record]) -> None:
         args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
         for about, record in changed.items():
             effect = record_effect(about, record.revision, dump(record))
@@ -100,7 +100,7 @@ class Oversee(Agent):
         self.marks |= sets
 
 
-def _read(record: LogRecord) -> _Work:
+def _read_work(record: LogRecord) -> _Work:
     now = from_ms(record.timestamp_ms)
     try:
         envelope = decode(APPRAISAL_COMMANDS, record.value)
@@ -112,7 +112,7 @@ def _read(record: LogRecord) -> _Work:
         return _Work(record, now, why=str(error))
 
 
-def _encode(work: _Work, change: OversightChange, written: datetime) -> bytes:
+def _encode_change(work: _Work, change: OversightChange, written: datetime) -> bytes:
     record = work.record
     return encode(
         APPRAISAL_CHANGES,

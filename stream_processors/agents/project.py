@@ -27,7 +27,7 @@ _INBOXES = (NOTIFICATIONS.name, DELIVERIES.name)
 class Project(Folding):
     stage = STAGES["project"]
 
-    async def _step(self, batch: Batch) -> None:
+    async def _process_poll(self, batch: Batch) -> None:
         point("project.polled")
         steps = Steps("project")
         chunks = await self._read_chunks(batch)

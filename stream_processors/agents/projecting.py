@@ -24,23 +24,23 @@ Chunks = Sequence[tuple[FactStream, Chunk]]
 class Folding(Agent):
     """An agent that reads topics which are fact streams of its own state."""
 
-    def _stream(self, topic: str) -> FactStream | None:
+    def _find_stream(self, topic: str) -> FactStream | None:
         """The stream of an input topic; None for a topic of source records."""
         reads = {read_topic.name for read_topic in self.stage.reads}
         return next((stream for stream in self.stage.streams if stream.topic.name == topic and topic in reads), None)
 
     def position_mark(self, topic: Topic, partition: int) -> Mark:
-        stream = self._stream(topic.name)
+        stream = self._find_stream(topic.name)
         return super().position_mark(topic, partition) if stream is None else stream.fact_mark(partition)
 
     def tolerated(self, mark: Mark) -> Check:
         """Others may be ahead in a stream that they only project: a worker at its barrier projects all partitions."""
         own = super().tolerated(mark)
-        return (self.marks.get(mark, 0), 1 << 52) if self._shared(mark) else own
+        return (self.marks.get(mark, 0), 1 << 52) if self._is_shared(mark) else own
 
-    def _shared(self, mark: Mark) -> bool:
+    def _is_shared(self, mark: Mark) -> bool:
         """Whether it is a watermark of a stream that is an input."""
-        inputs = [stream for topic in self.stage.reads if (stream := self._stream(topic.name))]
+        inputs = [stream for topic in self.stage.reads if (stream := self._find_stream(topic.name))]
         streams = {mark_stream for stream in inputs for mark_stream in (stream.stream, *stream.sources.values())}
         return mark.kind in (MarkKind.FACT, MarkKind.SOURCE) and mark.stream in streams
 
@@ -48,7 +48,7 @@ class Folding(Agent):
         """The polled facts; unreadable ones go to the dead letters."""
         chunks = []
         for (topic, p), records in batch.items():
-            stream = self._stream(topic)
+            stream = self._find_stream(topic)
             assert stream is not None
             chunks.append((stream, read_chunk(stream, p, records, self.marks)))
         for stream, chunk in chunks:
@@ -60,7 +60,7 @@ class Folding(Agent):
 
     async def _fold_chunks(self, batch: Batch, chunks: Chunks) -> None:
         try:
-            await self.store.call("fold", self._stamp, self._merged(chunks))
+            await self.store.call("fold", self._stamp, self._merge_writes(chunks))
         except MarkMoved:
             await self._fold_contended(batch)
         for _, chunk in chunks:
@@ -70,14 +70,14 @@ class Folding(Agent):
         """A worker at its barrier projects the same facts at the same time: projects run by run, and skips finished ones."""
         buckets = await self.store.marks()
         for (topic, p), records in batch.items():
-            stream = self._stream(topic)
+            stream = self._find_stream(topic)
             assert stream is not None
             mark = stream.fact_mark(p)
             if min(marks.get(mark, 0) for marks in buckets) < self.marks.get(mark, 0):
-                raise LostState(f"the watermark {mark} went back: this is an older state")
+                raise LostState(f"the watermark {mark.encode()} went back: this is an older state")
             await fold_run(stream, p, records, self.store, self._stamp, buckets)
 
-    def _merged(self, chunks: Chunks) -> dict[int, Write]:
+    def _merge_writes(self, chunks: Chunks) -> dict[int, Write]:
         """All chunks of a poll as one write for each bucket."""
         before = [self.marks] * BUCKETS
         checks: dict[int, dict[Mark, Check]] = {b: {} for b in range(BUCKETS)}

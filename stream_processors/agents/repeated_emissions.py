@@ -34,7 +34,7 @@ async def emitted_before_loss(log: Log, partition: int, *, is_led_anew: bool) ->
 
 
 async def _timestamp_before(log: Log, partition: int, end: int) -> int | None:
-    async for records in log.read(ASSESSED, partition, _previous(log, partition, end), end):
+    async for records in log.read(ASSESSED, partition, _find_previous(log, partition, end), end):
         return records[-1].timestamp_ms
     return None
 
@@ -43,7 +43,7 @@ async def _emitted_before(log: Log, partition: int, end: int) -> int:
     """The value of the last readable fact before `end`."""
     position, start = end, (await log.starts(ASSESSED))[partition]
     while position > start:
-        begin = _previous(log, partition, position)
+        begin = _find_previous(log, partition, position)
         async for records in log.read(ASSESSED, partition, begin, position):
             try:
                 return int(decode(ASSESSED, records[-1].value, AssessedRow).data.emitted)
@@ -53,7 +53,7 @@ async def _emitted_before(log: Log, partition: int, end: int) -> int:
     return 0
 
 
-def _previous(log: Log, partition: int, position: int) -> int:
+def _find_previous(log: Log, partition: int, position: int) -> int:
     """The position of the previous record."""
     generations = log.generations
     return generations.position(ASSESSED.name, partition, max(0, generations.offset(ASSESSED.name, partition, position) - 1))

@@ -31,7 +31,7 @@ from stream_processors.runtime.log import Record
 from stream_processors.runtime.metrics import METRICS
 from stream_processors.state.contributions import unpack
 from stream_processors.state.effects import Arg
-from stream_processors.state.keys import BUCKETS, bucket_of
+from stream_processors.state.keys import BUCKETS, AssessKey, bucket_of
 from stream_processors.state.marks import Mark, MarkKind, MarkStream, fact_mark, source_mark
 from stream_processors.state.shared_hashes import drawer_of, short
 from stream_processors.state.store import Check, Write
@@ -64,23 +64,23 @@ class Retractions:
 
     async def step(self, batch: Batch) -> None:
         point("retract.polled")
-        works = [_read(record) for records in batch.values() for record in records]
+        works = [_read_work(record) for records in batch.values() for record in records]
         partitions = sorted({work.record.partition for work in works})
         sources = [source_mark(p, MarkStream.RETRACTIONS) for p in partitions]
         checks: dict[Mark, Check] = {mark: self._agent.marks.get(mark, 0) for mark in sources}
-        await self._find(works, checks)
-        held = await self._held([version for work in works for version in work.own], checks)
+        await self._find_versions(works, checks)
+        held = await self._find_held([version for work in works for version in work.own], checks)
         point("retract.found")
-        facts = self._decide(works, held)
+        facts = self._decide_facts(works, held)
         point("retract.decided")
         await self._dead.flush()
         point("retract.buried")
-        await self._record(facts)
+        await self._record_facts(facts)
         point("retract.recorded")
         origins = [(Origin(RETRACTIONS.name, work.record.partition, work.record.offset), fact) for work, fact in facts]
         await self._emit(origins)
         point("retract.emitted")
-        await self._fold(facts, partitions)
+        await self._fold_facts(facts, partitions)
         point("retract.folded")
 
     async def clear(self, leftovers: Sequence[Leftover], checks: Mapping[Mark, Check], sets: Mapping[Mark, Arg]) -> set[int]:
@@ -89,9 +89,9 @@ class Retractions:
         peeked: dict[int, list[Leftover]] = {}
         for version, until in leftovers:
             bucket = bucket_of(version.primary)
-            peeks.setdefault(bucket, []).extend(_peek(version, free=not until))
+            peeks.setdefault(bucket, []).extend(_ask_holder(version, free=not until))
             peeked.setdefault(bucket, []).append((version, until))
-        answers = await self._ask(peeks, checks, sets)
+        answers = await self._call_withdraw(peeks, checks, sets)
         if answers:
             point("retract.freed")
         takes: dict[int, list[Arg]] = {}
@@ -103,14 +103,16 @@ class Retractions:
                     own = ("u", token, drawer_of(token), version.content_id, version.institution, beside(token, version.primary))
                     takes.setdefault(bucket_of(token), []).extend(own)
                 for kind, token, member in version.traces:
-                    takes.setdefault(bucket_of(token), []).extend(("x", f"{kind}:{token}", drawer_of(token), member, until))
-        await self._ask(takes, checks, sets)
+                    takes.setdefault(bucket_of(token), []).extend(
+                        ("x", AssessKey(kind).key(token).text, drawer_of(token), member, until)
+                    )
+        await self._call_withdraw(takes, checks, sets)
         return set(peeks) | set(takes)
 
     async def catch_up(self, p: int, facts: Sequence[Sourced]) -> None:
         """A process that was cut off from its state may have recorded a signal whose retraction could not see it."""
         counts = [(origin, fact) for origin, fact in facts if decision.standing_of(fact) is not None]
-        floors = await self._floors([str(fact.signal_id) for _, fact in counts])
+        floors = await self._read_floors([str(fact.signal_id) for _, fact in counts])
         late = []
         for origin, fact in counts:
             below = floors[str(fact.signal_id)]
@@ -122,23 +124,23 @@ class Retractions:
         for some in in_batches({p: late}):
             await self._agent.log.append(RETRACTIONS, some)
 
-    async def _ask(
+    async def _call_withdraw(
         self, args: Mapping[int, list[Arg]], checks: Mapping[Mark, Check], sets: Mapping[Mark, Arg]
     ) -> dict[int, list[Any]]:
         writes = {b: Write(checks, sets, bucket_args) for b, bucket_args in args.items()}
         return await self._agent.store.call("withdraw", self._agent.stamp, writes) if writes else {}
 
-    async def _floors(self, signal_ids: Sequence[str]) -> dict[str, int]:
+    async def _read_floors(self, signal_ids: Sequence[str]) -> dict[str, int]:
         """The current floor of each signal."""
         args: dict[int, list[Arg]] = {}
         names_by_bucket: dict[int, list[str]] = {}
         for name in dict.fromkeys(signal_ids):
-            args.setdefault(bucket_of(name), []).extend(_floor(name))
+            args.setdefault(bucket_of(name), []).extend(_ask_floor(name))
             names_by_bucket.setdefault(bucket_of(name), []).append(name)
-        answers = await self._ask(args, {}, {})
+        answers = await self._call_withdraw(args, {}, {})
         return {name: answer[0] for b, names in names_by_bucket.items() for name, answer in zip(names, answers[b], strict=True)}
 
-    async def _find(self, works: list[_Work], checks: dict[Mark, Check]) -> None:
+    async def _find_versions(self, works: list[_Work], checks: dict[Mark, Check]) -> None:
         """Raises the floors; returns the known versions, their partitions and their contributions."""
         args: dict[int, list[Arg]] = {}
         works_by_bucket: dict[int, list[_Work]] = {}
@@ -147,9 +149,9 @@ class Retractions:
             if (retraction := work.retraction) is not None:
                 bucket, versions = bucket_of(retraction.signal_id), min(retraction.below_version - 1, MOST_VERSIONS)
                 until = work.record.timestamp_ms + keep_ms
-                args.setdefault(bucket, []).extend(_floor(retraction.signal_id, retraction.below_version, until, versions))
+                args.setdefault(bucket, []).extend(_ask_floor(retraction.signal_id, retraction.below_version, until, versions))
                 works_by_bucket.setdefault(bucket, []).append(work)
-        answers = await self._ask(args, checks, {})
+        answers = await self._call_withdraw(args, checks, {})
         for bucket, answer in answers.items():
             for work, (_, *version_rows) in zip(works_by_bucket[bucket], answer, strict=True):
                 assert work.retraction is not None
@@ -161,20 +163,20 @@ class Retractions:
                         work.partitions.add(placed.partition)
                         work.versions.setdefault(placed.partition, []).append(placed.contribution)
 
-    async def _held(self, versions: list[Contribution], checks: dict[Mark, Check]) -> frozenset[str]:
+    async def _find_held(self, versions: list[Contribution], checks: dict[Mark, Check]) -> frozenset[str]:
         """The versions whose content belongs to another."""
         args: dict[int, list[Arg]] = {}
         peeked: dict[int, list[Contribution]] = {}
         for version in versions:
             bucket = bucket_of(version.primary)
-            args.setdefault(bucket, []).extend(_peek(version))
+            args.setdefault(bucket, []).extend(_ask_holder(version))
             peeked.setdefault(bucket, []).append(version)
-        answers = await self._ask(args, checks, {})
+        answers = await self._call_withdraw(args, checks, {})
         return frozenset(
             version.name for b, own in peeked.items() for version, holder in zip(own, answers[b], strict=True) if holder
         )
 
-    def _decide(self, works: list[_Work], held: frozenset[str]) -> list[tuple[_Work, AssessedSignal]]:
+    def _decide_facts(self, works: list[_Work], held: frozenset[str]) -> list[tuple[_Work, AssessedSignal]]:
         """The facts in order. Contributions that an earlier record of this poll retracted are absent for later ones."""
         undone_names: set[str] = set()
         facts = []
@@ -204,7 +206,7 @@ class Retractions:
             facts.append((work, fact))
         return facts
 
-    async def _record(self, facts: list[tuple[_Work, AssessedSignal]]) -> None:
+    async def _record_facts(self, facts: list[tuple[_Work, AssessedSignal]]) -> None:
         appended: list[tuple[Record, bytes | None, bytes]] = []
         written = datetime.now(UTC)
         for work, fact in facts:
@@ -222,7 +224,7 @@ class Retractions:
             appended.append((record, fact.signal_id.encode() if fact.signal_id else None, value))
         await self._agent.append_facts(ASSESSED, appended)
 
-    async def _fold(self, facts: list[tuple[_Work, AssessedSignal]], partitions: Sequence[int]) -> None:
+    async def _fold_facts(self, facts: list[tuple[_Work, AssessedSignal]], partitions: Sequence[int]) -> None:
         agent = self._agent
         args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
         for work, fact in facts:
@@ -238,7 +240,7 @@ class Retractions:
         agent.marks |= sets
 
 
-def _read(record: Record) -> _Work:
+def _read_work(record: Record) -> _Work:
     try:
         retraction: Retraction = decode(RETRACTIONS, record.value).data
         if MOST_VERSIONS < retraction.below_version < FOREVER:
@@ -250,9 +252,9 @@ def _read(record: Record) -> _Work:
         return _Work(record, why=str(error))
 
 
-def _peek(version: Contribution, *, free: bool = False) -> tuple[Arg, ...]:
+def _ask_holder(version: Contribution, *, free: bool = False) -> tuple[Arg, ...]:
     return "p", short(version.content_id), drawer_of(version.content_id), short(version.name), int(free)
 
 
-def _floor(signal_id: str, below: int = 0, until_ms: int = 1, versions: int = 0) -> tuple[Arg, ...]:
+def _ask_floor(signal_id: str, below: int = 0, until_ms: int = 1, versions: int = 0) -> tuple[Arg, ...]:
     return "f", short(signal_id), drawer_of(signal_id), below, until_ms, versions

@@ -56,7 +56,7 @@ class Timekeeper(Folding):
         self._waiting = {p: RequestsInFlight(ends[p], now_s) for p in partitions}
         self._sweeps = {bucket: Sweep() for p in partitions for bucket in buckets_of(p)}
 
-    async def _step(self, batch: Batch) -> None:
+    async def _process_poll(self, batch: Batch) -> None:
         point("timekeeper.polled")
         steps = Steps("timekeeper")
         chunks = await self._read_chunks(batch)
@@ -72,10 +72,10 @@ class Timekeeper(Folding):
             owned = [p for p in self._waiting if (CASE_CHANGES.name, p) in self._owned]
             if owned:
                 began = time.perf_counter()
-                await self._tick(owned)
+                await self._request_due(owned)
                 METRICS.tick_s.observe(time.perf_counter() - began)
 
-    async def _tick(self, owned: Sequence[int]) -> None:
+    async def _request_due(self, owned: Sequence[int]) -> None:
         mono_ms = self.monotonic_ms()
         for p in owned:
             decided = self.log.generations.next_position(
@@ -87,31 +87,31 @@ class Timekeeper(Folding):
         now_ms = self._time.now_ms(self.monotonic_ms())
         if now_ms is None:
             return
-        ripe = await self._ripe(owned, now_ms)
+        ripe = await self._find_ripe(owned, now_ms)
         point("timekeeper.found")
-        await self._ask({p: self._choose_requests(p, cases, now_ms) for p, cases in ripe.items()})
-        self._measure(owned, now_ms)
+        await self._append_requests({p: self._choose_requests(p, cases, now_ms) for p, cases in ripe.items()})
+        self._measure_index(owned, now_ms)
 
     async def _ask_the_time(self, owned: Sequence[int]) -> None:
         """Asks for the time by a request for the next moment, due or not: the broker stamps it, and the case refuses an early
         one."""
-        first = await self._look(dict.fromkeys(_buckets(owned), (b"", MOST_MS, 1)))
+        first = await self._read_ripe(dict.fromkeys(_list_buckets(owned), (b"", MOST_MS, 1)))
         cases = [(ripe[0].member, ripe[0], bucket) for bucket, (_, ripe) in first.items() if ripe]
         if cases:
             _, case, bucket = min(cases)
-            await self._ask({partition_of_bucket(bucket): [next(_due(case, MOST_MS))]})
+            await self._append_requests({partition_of_bucket(bucket): [next(_list_due(case, MOST_MS))]})
 
-    async def _ripe(self, owned: Sequence[int], now_ms: int) -> dict[int, list[Indexed]]:
+    async def _find_ripe(self, owned: Sequence[int], now_ms: int) -> dict[int, list[Indexed]]:
         """The cases with due moments, by partition: from the end of the last tick, or from the beginning after the end."""
         most = {b: min(CASES_A_TICK, self._waiting[p].room) for p in owned for b in buckets_of(p)}
         places = {b: (self._sweeps[b].behind if n else b"", now_ms, max(1, n)) for b, n in most.items()}
         ripe: dict[int, list[Indexed]] = {p: [] for p in owned}
-        for bucket, (count, cases) in (await self._look(places)).items():
+        for bucket, (count, cases) in (await self._read_ripe(places)).items():
             self._sweeps[bucket].went(count, cases, most[bucket])
             ripe[partition_of_bucket(bucket)] += cases
         return ripe
 
-    async def _look(self, places: Mapping[int, tuple[bytes, int, int]]) -> dict[int, tuple[int, list[Indexed]]]:
+    async def _read_ripe(self, places: Mapping[int, tuple[bytes, int, int]]) -> dict[int, tuple[int, list[Indexed]]]:
         """By bucket: start, time limit, count limit -> number of moments, and the cases."""
         marks = {bucket: fact_mark(partition_of_bucket(bucket), MarkStream.CASES) for bucket in places}
         looks = {bucket: Write({marks[bucket]: self.tolerated(marks[bucket])}, {}, args) for bucket, args in places.items()}
@@ -121,15 +121,15 @@ class Timekeeper(Folding):
     def _choose_requests(self, partition: int, cases: Iterable[Indexed], now_ms: int) -> list[DueRequest]:
         """The moments to request, the earliest first; an in-flight one if nothing is answered."""
         waiting = self._waiting[partition]
-        due = sorted((due_request for case in cases for due_request in _due(case, now_ms)), key=itemgetter(1))
+        due = sorted((due_request for case in cases for due_request in _list_due(case, now_ms)), key=itemgetter(1))
         chosen = [due_request for due_request in due if waiting.free(due_request[0])][: min(AT_ONCE, waiting.room)]
         if due and not chosen and waiting.stuck(now_s := self.monotonic_ms() / 1000):
             waiting.nudged(now_s)
             return due[:1]
         return chosen
 
-    async def _ask(self, requests: Mapping[int, Sequence[DueRequest]]) -> None:
-        entries = {p: [_entry(*due_request) for due_request in own] for p, own in requests.items() if own}
+    async def _append_requests(self, requests: Mapping[int, Sequence[DueRequest]]) -> None:
+        entries = {p: [_build_entry(*due_request) for due_request in own] for p, own in requests.items() if own}
         if not entries:
             return
         bases = await self.log.append(CASE_COMMANDS, entries)
@@ -141,8 +141,8 @@ class Timekeeper(Folding):
             self._waiting[p].asked([member for member, _ in requests[p]], base, mono_ms / 1000)
         METRICS.due_requests.inc(sum(map(len, entries.values())))
 
-    def _measure(self, owned: Sequence[int], now_ms: int) -> None:
-        sweeps = [self._sweeps[bucket] for bucket in _buckets(owned)]
+    def _measure_index(self, owned: Sequence[int], now_ms: int) -> None:
+        sweeps = [self._sweeps[bucket] for bucket in _list_buckets(owned)]
         METRICS.open_clocks.set(sum(sweep.open for sweep in sweeps))
         METRICS.due_cases.set(sum(sweep.due for sweep in sweeps))
         METRICS.oldest_due_s.set(
@@ -150,17 +150,17 @@ class Timekeeper(Folding):
         )
 
 
-def _buckets(partitions: Iterable[int]) -> list[int]:
+def _list_buckets(partitions: Iterable[int]) -> list[int]:
     return [bucket for p in partitions for bucket in buckets_of(p)]
 
 
-def _due(case: Indexed, now_ms: int) -> Iterator[DueRequest]:
+def _list_due(case: Indexed, now_ms: int) -> Iterator[DueRequest]:
     for at_ms, clock, run, step in case.moments:
         if at_ms <= now_ms:
             yield Member(case.case_id, clock, run, step), at_ms
 
 
-def _entry(member: Member, at_ms: int) -> Entry:
+def _build_entry(member: Member, at_ms: int) -> Entry:
     """Its time is that of the moment, so that the same request has the same bytes."""
     value = encode(
         CASE_COMMANDS,

@@ -81,20 +81,20 @@ class Track(Agent):
         await super().take_policy(policy)
         self._calendar = calendar_of(self._holidays, policy.deadlines.office)
 
-    async def _restore(self) -> Restored:
+    async def _restore_state(self) -> Restored:
         self._cache.clear()  # what others did to a partition that comes back is not in here
         self._lost_causes.forget()
-        return await super()._restore()
+        return await super()._restore_state()
 
-    async def _step(self, batch: Batch) -> None:
+    async def _process_poll(self, batch: Batch) -> None:
         point("track.polled")
         steps = Steps("track")
-        works = [_read(record) for records in batch.values() for record in records]
+        works = [_read_work(record) for records in batch.values() for record in records]
         needless = await self._lost_causes.find_needless(work.record for work in works)
         for work in works if needless else ():
             work.is_needless = (work.record.partition, work.record.offset) in needless
-        cases = await self._cases(works)
-        caps = await self._caps(works, cases)
+        cases = await self._load_cases(works)
+        caps = await self._load_caps(works, cases)
         steps.done("read")
         point("track.observed")
         marks: Marks = {}
@@ -104,7 +104,7 @@ class Track(Agent):
         outcomes: Counter[str] = Counter()
         written = datetime.now(UTC)
         for work in works:
-            change, value = _fitting(work, self._decide(work, cases, caps, marks), cases, written)
+            change, value = _fit_change(work, self._decide_change(work, cases, caps, marks), cases, written)
             if change.case is not None:
                 cases[change.case.case_id] = change.case
                 changed[change.case.case_id] = change
@@ -123,12 +123,12 @@ class Track(Agent):
         await self.append_facts(CASE_CHANGES, facts)
         steps.done("record")
         point("track.recorded")
-        await self._fold(works, changed, used, marks)
-        self._remember(changed)
+        await self._fold_changes(works, changed, used, marks)
+        self._remember_cases(changed)
         steps.done("fold")
         point("track.folded")
 
-    async def _cases(self, works: list[_Work]) -> dict[str, Case | None]:
+    async def _load_cases(self, works: list[_Work]) -> dict[str, Case | None]:
         case_ids = dict.fromkeys(work.action.case_id for work in works if work.action)
         cases: dict[str, Case | None] = {name: self._cache.get(name) for name in case_ids}
         missing = [name for name, case in cases.items() if case is None]
@@ -137,7 +137,7 @@ class Track(Agent):
                 cases[name] = Case.model_validate_json(raw) if raw is not None else None
         return cases
 
-    async def _caps(self, works: list[_Work], cases: Mapping[str, Case | None]) -> _Caps:
+    async def _load_caps(self, works: list[_Work], cases: Mapping[str, Case | None]) -> _Caps:
         """For the accounts that the poll may order about: the count of each case. Concurrent decisions of another worker are
         missing: two orders of one moment may exceed the cap by one (docs/decisions/0015)."""
         concerned = [order_caps.asked(work.action, cases[work.action.case_id]) for work in works if work.action]
@@ -148,7 +148,7 @@ class Track(Agent):
             zip(accounts, await self.store.scores(self._stamp, [caps_key(*account) for account in accounts]), strict=True)
         )
 
-    def _decide(self, work: _Work, cases: Mapping[str, Case | None], caps: _Caps, marks: Marks) -> CaseChange:
+    def _decide_change(self, work: _Work, cases: Mapping[str, Case | None], caps: _Caps, marks: Marks) -> CaseChange:
         action = work.action
         if action is None:
             self._dead.add(CASE_COMMANDS, work.record, work.why)
@@ -175,7 +175,7 @@ class Track(Agent):
             change = change.model_copy(update={"origin": str(work.origin._replace(number=work.origin.number + 1))})
         return change
 
-    async def _fold(self, works: list[_Work], changed: dict[str, CaseChange], used: list[Effect], marks: Marks) -> None:
+    async def _fold_changes(self, works: list[_Work], changed: dict[str, CaseChange], used: list[Effect], marks: Marks) -> None:
         args: list[list[Arg]] = [[] for _ in range(BUCKETS)]
         for effect in [*(case_effect(change.case) for change in changed.values() if change.case is not None), *used]:
             args[effect.bucket] += effect.args
@@ -184,7 +184,7 @@ class Track(Agent):
         await self.store.call("fold", self._stamp, {b: Write(checks, sets, args[b]) for b in range(BUCKETS)})
         self.marks |= sets
 
-    def _remember(self, changed: dict[str, CaseChange]) -> None:
+    def _remember_cases(self, changed: dict[str, CaseChange]) -> None:
         for name, change in changed.items():
             assert change.case is not None
             self._cache[name] = change.case
@@ -193,19 +193,19 @@ class Track(Agent):
             self._cache.popitem(last=False)
 
 
-def _read(record: Record) -> _Work:
+def _read_work(record: Record) -> _Work:
     now = from_ms(record.timestamp_ms)
     try:
         envelope = decode(CASE_COMMANDS, record.value)
         action: Action = envelope.data
         if record.key != action.case_id.encode():
             raise CodecError("the key of the record is not its case id")
-        return _Work(record, now, action, envelope.actor, _origin(action, envelope.origin))
+        return _Work(record, now, action, envelope.actor, _read_origin(action, envelope.origin))
     except ValueError as error:
         return _Work(record, now, why=str(error))
 
 
-def _origin(action: Action, text: str | None) -> RequestOrigin | None:
+def _read_origin(action: Action, text: str | None) -> RequestOrigin | None:
     """The source of a stage's request. A request from outside has none."""
     if text is None and action.kind not in SOURCED:
         return None
@@ -218,20 +218,20 @@ def _origin(action: Action, text: str | None) -> RequestOrigin | None:
     return RequestOrigin(stream, origin.partition, origin.offset * step + origin.n)
 
 
-def _fitting(work: _Work, change: CaseChange, cases: Mapping[str, Case | None], written: datetime) -> tuple[CaseChange, bytes]:
+def _fit_change(work: _Work, change: CaseChange, cases: Mapping[str, Case | None], written: datetime) -> tuple[CaseChange, bytes]:
     """The change and its record. An oversized one would end every owner of the partition in turn: it lists less, and is refused
     if that is not enough."""
-    value = _encode(work, change, written)
+    value = _encode_change(work, change, written)
     while len(value) > LARGEST and (fewer := decision.smaller(change)) is not None:
-        change, value = fewer, _encode(work, fewer, written)
+        change, value = fewer, _encode_change(work, fewer, written)
     if len(value) > LARGEST and work.action is not None:
         refused = decision.too_large(work.action, work.actor, cases[work.action.case_id], work.now)
         change = refused.model_copy(update={"origin": change.origin})
-        value = _encode(work, change, written)
+        value = _encode_change(work, change, written)
     return change, value
 
 
-def _encode(work: _Work, change: CaseChange, written: datetime) -> bytes:
+def _encode_change(work: _Work, change: CaseChange, written: datetime) -> bytes:
     record = work.record
     return encode(
         CASE_CHANGES,

@@ -86,7 +86,7 @@ class Webhook(Agent):
         for p in partitions:
             pending_lanes[p] = await self._find_pending(p, lowest, back, ends, starts[p])
             sets |= {self.position_mark(topic, p): ends[topic.name][p] for topic in self.stage.reads}
-            sets |= _lowest(p, pending_lanes[p], sets)
+            sets |= _mark_lowest(p, pending_lanes[p], sets)
         await self._dead.flush()
         point("webhook.found")
         await self.store.call("fold", self._stamp, {b: Write({}, sets) for b in range(BUCKETS)})
@@ -97,31 +97,31 @@ class Webhook(Agent):
 
     async def _find_pending(self, p: int, lowest: Marks, back: Ends, ends: Ends, start: int) -> Lanes:
         lanes, new = Lanes(), list[Lane]()
-        await self._replay(ENDPOINTS, p, start, ends, lowest, lanes, new)
+        await self._fold_part(ENDPOINTS, p, start, ends, lowest, lanes, new)
         if any(True for _ in lanes):
             issued = max(lowest.get(Mark(MarkKind.PENDING_NOTICES, p), 0), back[NOTIFICATIONS.name][p])
             lanes.marks = marks = max(lowest.get(Mark(MarkKind.PENDING_DELIVERIES, p), 0), back[DELIVERIES.name][p])
             for lane in new:
                 await self._look_back(p, lane, lanes, back[NOTIFICATIONS.name][p], issued)
-            await self._replay(NOTIFICATIONS, p, issued, ends, lowest, lanes, [])
-            await self._replay(DELIVERIES, p, marks, ends, lowest, lanes, [])
+            await self._fold_part(NOTIFICATIONS, p, issued, ends, lowest, lanes, [])
+            await self._fold_part(DELIVERIES, p, marks, ends, lowest, lanes, [])
         lanes.marks = ends[DELIVERIES.name][p]
         return lanes
 
-    async def _replay(self, topic: Topic, p: int, start: int, ends: Ends, lowest: Marks, lanes: Lanes, new: list[Lane]) -> None:
+    async def _fold_part(self, topic: Topic, p: int, start: int, ends: Ends, at: Marks, lanes: Lanes, new: list[Lane]) -> None:
         """Projects a range again; `new`: endpoints registered since the position was written."""
-        place, end = lowest.get(self.position_mark(topic, p), 0), ends[topic.name][p]
+        place, end = at.get(self.position_mark(topic, p), 0), ends[topic.name][p]
         if start >= end:
             return
         async for records in self.log.read(topic, p, start, end):
             for record in records:
                 added: list[Lane] = []
-                self._fold(topic, record, lanes, added, first=record.offset >= place)
+                self._fold_record(topic, record, lanes, added, first=record.offset >= place)
                 new += added if record.offset >= place else []
 
     # polls
 
-    async def _step(self, batch: Batch) -> None:
+    async def _process_poll(self, batch: Batch) -> None:
         """Endpoints first, then notices, then marks, so that the recipients of a notice are known before it."""
         self.calls.check()
         point("webhook.polled")
@@ -133,7 +133,7 @@ class Webhook(Agent):
         await self._dead.flush()
         steps.done("read")
         point("webhook.buried")
-        await self._settle(batch)
+        await self._settle_places(batch)
         steps.done("settle")
         point("webhook.folded")
         self.calls.send()
@@ -141,20 +141,20 @@ class Webhook(Agent):
     async def _fold_run(self, topic: Topic, p: int, records: Sequence[Record]) -> None:
         lanes, new = self.calls.lanes[p], list[Lane]()
         for record in records:
-            self._fold(topic, record, lanes, new)
+            self._fold_record(topic, record, lanes, new)
         for lane in new:
             await self._look_back(p, lane, lanes, 0, self.marks.get(Mark(MarkKind.SETTLED, p), 0))
 
-    def _fold(self, topic: Topic, record: Record, lanes: Lanes, new: list[Lane], *, first: bool = True) -> None:
+    def _fold_record(self, topic: Topic, record: Record, lanes: Lanes, new: list[Lane], *, first: bool = True) -> None:
         """Projects one record. Unreadable ones go to the dead letters on their first read."""
         try:
-            self._take(topic, record, lanes, new)
+            self._take_record(topic, record, lanes, new)
         except ValueError as error:
             if first:
                 self._dead.add(topic, record, str(error))
                 METRICS.dead.labels("webhook").inc()
 
-    def _take(self, topic: Topic, record: Record, lanes: Lanes, new: list[Lane]) -> None:
+    def _take_record(self, topic: Topic, record: Record, lanes: Lanes, new: list[Lane]) -> None:
         key = (record.key or b"").decode("utf-8", "replace")
         if topic is ENDPOINTS:
             registration = decode(topic, record.value).data
@@ -194,18 +194,18 @@ class Webhook(Agent):
                         continue
                     lanes.issued(message, recipient, record.offset, record.timestamp_ms, only=lane)
 
-    async def _settle(self, batch: Batch) -> None:
+    async def _settle_places(self, batch: Batch) -> None:
         names = {topic.name: topic for topic in self.stage.reads}
         sets = {self.position_mark(names[name], p): records[-1].offset + 1 for (name, p), records in batch.items()}
         checks = {mark: self.marks.get(mark, 0) for mark in sets}  # nobody but its owner moves a place
         at = {**self.marks, **sets}
         for p in {p for _, p in batch}:
-            sets |= _lowest(p, self.calls.lanes[p], at)
+            sets |= _mark_lowest(p, self.calls.lanes[p], at)
         await self.store.call("fold", self._stamp, {b: Write(checks, sets) for b in range(BUCKETS)})
         self.marks |= sets
 
 
-def _lowest(p: int, lanes: Lanes, at: Marks) -> Marks:
+def _mark_lowest(p: int, lanes: Lanes, at: Marks) -> Marks:
     read = [at.get(Mark(kind, p), 0) for kind in (MarkKind.SETTLED, MarkKind.SETTLED_SECOND)]
     issued, marks = lanes.lowest(*read)
     return {Mark(MarkKind.PENDING_NOTICES, p): issued, Mark(MarkKind.PENDING_DELIVERIES, p): marks}

@@ -29,7 +29,7 @@ from stream_processors.state.effects import (
     unrank,
     unsee,
 )
-from stream_processors.state.keys import bucket_of
+from stream_processors.state.keys import AssessKey, bucket_of
 from stream_processors.state.record_views import AssessedRow, VerdictRow
 
 
@@ -45,27 +45,35 @@ def added_effects(fact: AssessedSignal, partition: int) -> list[Effect]:
     if contribution is None:
         return []
     until = fact.cases_until_ms  # as long as it is a signal of anything: what takes it back must find what it added, counts too
-    effects = [put(bucket_of(contribution.signal_id), f"j:{contribution.name}", pack(partition, contribution), until)]
+    effects = [
+        put(
+            AssessKey.CONTRIBUTIONS.key(contribution.name, bucket_of(contribution.signal_id)),
+            pack(partition, contribution),
+            until,
+        )
+    ]
     if hubs.case_key(fact) == fact.signal_id:  # a case of its own, which nothing else joins
         return effects
     key = hubs.case_name(fact)
-    return effects + [enter(bucket_of(key), f"k:{key}", route.queue, fact.cases_until_ms) for route in fact.routes]
+    return effects + [enter(AssessKey.CASE_QUEUES.key(key), route.queue, fact.cases_until_ms) for route in fact.routes]
 
 
 def taken_back_effects(fact: AssessedSignal) -> list[Effect]:
     """The floor of a signal, and the removed contributions of its versions."""
     assert fact.signal_id
     bucket = bucket_of(fact.signal_id)
-    effects = [raise_floor(bucket, f"t:{fact.signal_id}", fact.below_version, fact.claims_until_ms)]
+    effects = [raise_floor(AssessKey.FLOORS.key(fact.signal_id), fact.below_version, fact.claims_until_ms)]
     for contribution in fact.retracted_contributions:
-        effects.append(drop(bucket, f"j:{contribution.name}"))
+        effects.append(drop(AssessKey.CONTRIBUTIONS.key(contribution.name, bucket)))
         if contribution.is_last_of_content:
-            effects.append(release(bucket_of(contribution.primary), f"c:{contribution.content_id}", contribution.name))
+            effects.append(
+                release(AssessKey.CONTENTS.key(contribution.content_id, bucket_of(contribution.primary)), contribution.name)
+            )
             for token in contribution.sighting_tokens:
                 beside = hubs.beside(token, contribution.primary)
-                effects.append(unsee(bucket_of(token), token, contribution.content_id, contribution.institution, beside))
+                effects.append(unsee(AssessKey.SIGHTINGS.key(token), contribution.content_id, contribution.institution, beside))
             until = fact.cases_until_ms
-            effects += [bury(bucket_of(token), f"{kind}:{token}", member, until) for kind, token, member in contribution.traces]
+            effects += [bury(AssessKey(kind).key(token), member, until) for kind, token, member in contribution.traces]
     return effects
 
 
@@ -82,32 +90,32 @@ def fold_assess(envelope: RowEnvelope[AssessedRow]) -> list[Effect]:
     _, partition, offset, _ = envelope.origin.rsplit("/", 3)
     value, name = held(f"{partition}:{offset}", fact.body_id), name_of(fact.signal_id, fact.version)
     own = bucket_of(fact.signal_id)
-    effects = [claim(own, f"r:{name}", value, fact.claims_until_ms)]
+    effects = [claim(AssessKey.REFERENCES.key(name, own), value, fact.claims_until_ms)]
     if fact.outcome is AssessOutcome.RETRACTED:
         return effects
     if corrects(fact):
-        effects.append(raise_floor(own, f"t:{fact.signal_id}", fact.version, fact.claims_until_ms))
+        effects.append(raise_floor(AssessKey.FLOORS.key(fact.signal_id), fact.version, fact.claims_until_ms))
     if fact.outcome is AssessOutcome.ASSESSED:
         primary = match_name(fact.subjects[0].token, fact.kind)
-        effects.append(take(bucket_of(primary), f"c:{fact.content_id}", name, fact.claims_until_ms))
+        effects.append(take(AssessKey.CONTENTS.key(fact.content_id, bucket_of(primary)), name, fact.claims_until_ms))
     if fact.derived_from is None:
-        effects += _traces(fact)
+        effects += _keep_traces(fact)
     return effects + added_effects(fact, int(partition))
 
 
-def _traces(fact: AssessedSignal) -> list[Effect]:
+def _keep_traces(fact: AssessedSignal) -> list[Effect]:
     """Sightings, events of victims, transfers: the additions of this signal's observation (agents/feature_queries.py)."""
     assert fact.content_id and fact.institution and fact.occurred_at
     occurred, until = instant_ms(fact.occurred_at), fact.sightings_until_ms
     effects = [
-        see(bucket_of(token), token, sighting(fact.content_id, beside), fact.institution, occurred, until)
+        see(AssessKey.SIGHTINGS.key(token), sighting(fact.content_id, beside), fact.institution, occurred, until)
         for token, beside in hubs.sightings(fact)
     ]
     for mark in victims(fact):
         ends = fact.victims_until_ms
-        effects.append(keep(bucket_of(mark.token), f"v:{mark.token}", mark.at_ms, mark.member, ends, VICTIM_KEPT))
+        effects.append(keep(AssessKey.VICTIMS.key(mark.token), mark.at_ms, mark.member, ends, VICTIM_KEPT))
     for flow in flows(fact):
-        effects.append(keep(bucket_of(flow.token), f"f:{flow.token}", flow.at_ms, flow.member, until, FLOWS_KEPT))
+        effects.append(keep(AssessKey.TRANSFERS.key(flow.token), flow.at_ms, flow.member, until, FLOWS_KEPT))
     return effects
 
 
@@ -116,6 +124,5 @@ def fold_verdict(envelope: RowEnvelope[VerdictRow]) -> list[Effect]:
     verdict, case_id = envelope.data.verdict, envelope.data.case_id
     if verdict is None or case_id is None:
         return []
-    places = ((bucket_of(token), f"d:{token}") for token in verdict.tokens)
-    until = verdict.confirmed_until_ms
-    return [keep(bucket, key, until, case_id, until) if until else unrank(bucket, key, case_id) for bucket, key in places]
+    keys, until = map(AssessKey.CONFIRMED.key, verdict.tokens), verdict.confirmed_until_ms
+    return [keep(key, until, case_id, until) if until else unrank(key, case_id) for key in keys]

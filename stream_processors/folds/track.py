@@ -9,7 +9,7 @@ from schemas.codec import RowEnvelope, dump
 from stream_processors.state import compression as packing
 from stream_processors.state.case_refs import brief
 from stream_processors.state.effects import Effect, put_case, rank, unrank
-from stream_processors.state.keys import bucket_of
+from stream_processors.state.keys import Key, TrackKey, bucket_of
 from stream_processors.state.record_views import CaseRow, ChangeRow, UsedRow
 
 
@@ -19,7 +19,7 @@ def case_effect(case: Case) -> Effect:
 
 
 def _case_effect(case: Case | CaseRow, raw: bytes) -> Effect:
-    return put_case(bucket_of(case.case_id), f"k:{case.case_id}", case.revision, packing.pack(packing.Form.CASE, raw))
+    return put_case(TrackKey.CASES.key(case.case_id), case.revision, packing.pack(packing.Form.CASE, raw))
 
 
 def fold_track(envelope: RowEnvelope[ChangeRow]) -> list[Effect]:
@@ -34,12 +34,11 @@ def used_effects(case_id: str, used: Iterable[OrderCount | UsedRow]) -> list[Eff
     """The counts of the case's orders against the caps of accounts. A case's changes are projected in order: the last wins."""
     effects = []
     for use in used:
-        bucket, key = caps_key(use.kind, use.recipient, use.token)
-        member = brief(case_id)
-        effects.append(rank(bucket, key, use.count, member) if use.count else unrank(bucket, key, member))
+        key, member = caps_key(use.kind, use.recipient, use.token), brief(case_id)
+        effects.append(rank(key, use.count, member) if use.count else unrank(key, member))
     return effects
 
 
-def caps_key(kind: str, recipient: str, token: str) -> tuple[int, str]:
-    """Bucket and key of the cases that ordered something about an account, each with its count."""
-    return bucket_of(token), f"u:{kind}:{recipient}:{token}"
+def caps_key(kind: str, recipient: str, token: str) -> Key:
+    """The key of the cases that ordered something about an account, each with its count."""
+    return TrackKey.CAPS.key(f"{kind}:{recipient}:{token}", bucket_of(token))

@@ -80,32 +80,32 @@ def claims(stage: Stage, marks: Marks) -> Iterator[tuple[At, int]]:
     """The positions that the watermarks of a bucket prove."""
     own = {topic.name: topic for topic in stage.topics}
     for topic in stage.reads:
-        yield from _claims(topic, marks, stage.place_mark(topic))
+        yield from _read_claims(topic, marks, stage.place_mark(topic))
     for stream in stage.streams:
-        yield from _claims(stream.topic, marks, stream.fact_mark(0))
+        yield from _read_claims(stream.topic, marks, stream.fact_mark(0))
         for name in stream.sources:
             topic = own.get(name) or TOPICS[name]
             if stream.numbered:
-                yield from _numbered(topic, marks, origin_mark(0, 0, stream=stream.stream), stream.numbered)
+                yield from _read_numbered(topic, marks, origin_mark(0, 0, stream=stream.stream), stream.numbered)
             else:
-                yield from _claims(topic, marks, stream.source_mark(0, name))
+                yield from _read_claims(topic, marks, stream.source_mark(0, name))
     if stage.name == "track":
         for topic, source_stream, step in _JOINS:
-            yield from _numbered(topic, marks, origin_mark(0, 0, source_stream=source_stream), step)
+            yield from _read_numbered(topic, marks, origin_mark(0, 0, source_stream=source_stream), step)
     if stage.name == "deliver":
-        yield from _claims(CASE_COMMANDS, marks, Mark(MarkKind.HANDED_ON))
+        yield from _read_claims(CASE_COMMANDS, marks, Mark(MarkKind.HANDED_ON))
         for kind, topic in DELIVER_WRITES.items():
-            yield from _numbered(topic, marks, Mark(kind, source=0), 1)
+            yield from _read_numbered(topic, marks, Mark(kind, source=0), 1)
 
 
-def _claims(topic: Topic, marks: Marks, like: Mark) -> Iterator[tuple[At, int]]:
+def _read_claims(topic: Topic, marks: Marks, like: Mark) -> Iterator[tuple[At, int]]:
     """By the marks that are as `like`, each of its own partition."""
     for p in range(topic.partitions):
         if position := marks.get(like.at(p), 0):
             yield (topic.name, p), position
 
 
-def _numbered(topic: Topic, marks: Marks, like: Mark, step: int) -> Iterator[tuple[At, int]]:
+def _read_numbered(topic: Topic, marks: Marks, like: Mark, step: int) -> Iterator[tuple[At, int]]:
     """By the marks that are as `like`, each of its own partition and source partition."""
     for mark, number in marks.items():
         if number and mark.source is not None and mark._replace(partition=0, source=0) == like:
@@ -129,11 +129,11 @@ async def find_losses(log: RecordReader, stages: Mapping[str, Stage], marks: Map
             at = topic.name, p
             agrees_to = parted.get(p, end)
             if p in parted or farthest.positions.get(at, 0) > end:
-                losses.append(await _loss(log, topic, p, agrees_to, starts[p], end, farthest))
+                losses.append(await _measure_loss(log, topic, p, agrees_to, starts[p], end, farthest))
     return losses
 
 
-async def _loss(
+async def _measure_loss(
     log: RecordReader, topic: Topic, p: int, agrees_to: int, start: int, end: int, farthest: FarthestPositions
 ) -> LogLoss:
     def offset(position: int) -> int:
@@ -170,17 +170,17 @@ async def _find_parting(log: RecordReader, topic: Topic, table: Sequence[Source]
     """The position of the first record in place of a lost one, by partition. Reads further back until it is certain."""
     compared: dict[int, _Compared] = {}
     for depth in DEPTHS:
-        evidence = await _evidence(log, topic, table, depth)
+        evidence = await _get_evidence(log, topic, table, depth)
         for p, pieces in evidence.items():
             newest = pieces[max(pieces)]
             farthest.add((topic.name, p), newest.position + 1, newest.place)
-        compared = await _compare(log, topic, evidence)
+        compared = await _compare_all(log, topic, evidence)
         if all(entry.is_anchored or entry.parted is None for entry in compared.values()):
             break
-    return {p: await _parting(log, topic, p, entry.parted) for p, entry in compared.items() if entry.parted is not None}
+    return {p: await _search_parting(log, topic, p, entry.parted) for p, entry in compared.items() if entry.parted is not None}
 
 
-async def _evidence(log: RecordReader, topic: Topic, table: Sequence[Source], depth: int) -> dict[int, dict[int, Evidence]]:
+async def _get_evidence(log: RecordReader, topic: Topic, table: Sequence[Source], depth: int) -> dict[int, dict[int, Evidence]]:
     evidence: dict[int, dict[int, Evidence]] = {}
     for source in table:
         if topic.name in {entry.name for entry in source.sources}:
@@ -190,7 +190,7 @@ async def _evidence(log: RecordReader, topic: Topic, table: Sequence[Source], de
     return evidence
 
 
-async def _compare(log: RecordReader, topic: Topic, evidence: Mapping[int, Mapping[int, Evidence]]) -> dict[int, _Compared]:
+async def _compare_all(log: RecordReader, topic: Topic, evidence: Mapping[int, Mapping[int, Evidence]]) -> dict[int, _Compared]:
     starts, ends = await log.starts(topic), await log.ends(topic)
     compared = dict.fromkeys(evidence, _Compared(None, False))
     ranges = {}
@@ -208,7 +208,7 @@ async def _compare(log: RecordReader, topic: Topic, evidence: Mapping[int, Mappi
     return compared
 
 
-async def _parting(log: RecordReader, topic: Topic, p: int, parted: Evidence) -> int:
+async def _search_parting(log: RecordReader, topic: Topic, p: int, parted: Evidence) -> int:
     """The first record stored after the lost one: earlier ones are as old as the log knows them."""
     start = (await log.starts(topic))[p]
     begin = parted.position
@@ -290,9 +290,9 @@ async def name_lost_signals(log: RecordReader, losses: Iterable[LogLoss], sealer
             continue
         named.by_institution[fact.institution or ""] += 1
         if len(named.names) < most:
-            named.names.append((fact.institution or "", _reference(fact, sealer) or "", fact.signal_id))
+            named.names.append((fact.institution or "", _read_reference(fact, sealer) or "", fact.signal_id))
     return named
 
 
-def _reference(fact: AssessedSignal, sealer: Sealer | None) -> str | None:
+def _read_reference(fact: AssessedSignal, sealer: Sealer | None) -> str | None:
     return text_of(sealer, None, fact.reference_sealed, f"{fact.signal_id}/reference") if sealer else None

@@ -17,8 +17,8 @@ from schemas.policy import Policy
 from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import Settings
 from stream_processors.state import deadline_index as dues
+from stream_processors.state import keys
 from stream_processors.state.compression import unpack
-from stream_processors.state.keys import ASSESS, namespace_of
 from stream_processors.state.marks import OF_FACTS
 from stream_processors.state.restore import Tell, restore
 from stream_processors.state.shared_hashes import FAR, HEAD, case_entry, linked, lone, lone_rows, named, only, taken
@@ -52,14 +52,14 @@ async def rebuild(
 async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> dict[str, str]:
     """Key -> canonical text of everything that counts at `at_ms`: no stamps, no proofs, no expired members."""
     redis = Redis.from_url(redis_url, protocol=2)
-    tag = namespace_of(stage).tag
+    tag = keys.namespace_of(stage).tag
     keep, soonest = policy.retention, at_ms + _SLACK_MS
     counting = _Counting(soonest - keep.sightings_days * DAY_MS, soonest - keep.victims_days * DAY_MS, soonest)
     texts: dict[str, str] = {}
     try:
-        keys = [key async for key in redis.scan_iter(match=f"{{{tag}*", count=5000)]
-        for start in range(0, len(keys), 2000):
-            some = keys[start : start + 2000]
+        key_names = [key async for key in redis.scan_iter(match=f"{{{tag}*", count=5000)]
+        for start in range(0, len(key_names), 2000):
+            some = key_names[start : start + 2000]
             pipe = redis.pipeline(transaction=False)
             for key in some:
                 pipe.type(key)
@@ -70,9 +70,9 @@ async def snapshot(redis_url: str, stage: str, at_ms: int, policy: Policy) -> di
                 if own := dues.READ.get((tag, key.partition(b"}")[2][:1])):
                     value_texts = own(key, value)
                 elif b"=" in key.partition(b"}")[2][:2]:
-                    value_texts = _drawer(key.decode(), value, counting)
+                    value_texts = _describe_entries(key.decode(), value, counting)
                 else:
-                    value_texts = {key.decode(): _text(key.decode(), kind.decode(), value, counting)}
+                    value_texts = {key.decode(): _describe_value(key.decode(), kind.decode(), value, counting)}
                 # A name that stands twice is a difference: a rebuilt state has it once.
                 texts |= {f"{name} twice" if name in texts else name: text for name, text in value_texts.items() if text}
         return texts
@@ -108,71 +108,82 @@ class _Counting(NamedTuple):
     until: int
 
 
-def _text(key: str, kind: str, value: Any, counting: _Counting) -> str:
-    concern = key.partition("}")[2]
-    timed = concern if kind == "zset" else ""
+def _describe_value(key: str, kind: str, value: Any, counting: _Counting) -> str:
+    tag, concern = _read_place(key)
     if concern == "lock" or value is None or kind == "none":
         return ""
     if concern == "m":
         marks = read_marks({name.decode(): number for name, number in value.items()})
-        return _sorted((mark.encode(), number) for mark, number in marks.items() if mark.kind in OF_FACTS)
-    if timed[:2] in ("s:", "f:"):
+        return _join_sorted((mark.encode(), number) for mark, number in marks.items() if mark.kind in OF_FACTS)
+    place = (tag, concern) if kind == "zset" else None
+    if place in ((keys.ASSESS.tag, keys.AssessKey.SIGHTINGS), (keys.ASSESS.tag, keys.AssessKey.TRANSFERS)):
         value = [(member, score) for member, score in value if abs(score) % FAR > counting.since]
-    if timed.startswith("v:"):
+    if place == (keys.ASSESS.tag, keys.AssessKey.VICTIMS):
         value = [(member, score) for member, score in value if score > counting.victims_since]
-    if timed.startswith("d:"):
-        value = [(member, score) for member, score in value if score > counting.until]
-    if timed.startswith("t:"):  # the index of project
+    if place in ((keys.ASSESS.tag, keys.AssessKey.CONFIRMED), (keys.PROJECT.tag, keys.ProjectKey.CASE_INDEX)):
         value = [(member.hex(), score) for member, score in value if score > counting.until]
-    if timed[:2] == "g:":
+    if place == (keys.PROJECT.tag, keys.ProjectKey.OF_CASE):
         value = [(member, score) for member, score in value if score + KEPT_MS > counting.until]
-    if timed[:2] in ("i:", "u:"):
+    if place in ((keys.PROJECT.tag, keys.ProjectKey.NOTICES), (keys.PROJECT.tag, keys.ProjectKey.UNRECEIVED)):
         value = [(member.hex(), score) for member, score in value if ends_of(member) > counting.until]
     if kind == "hash":
-        return _sorted(value.items())
+        return _join_sorted(value.items())
     if kind == "string":
         return str(value.decode("utf-8", "replace"))
-    return _sorted((row,) if kind == "set" else row for row in value)
+    return _join_sorted((row,) if kind == "set" else row for row in value)
 
 
-def _drawer(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[str, str]:
+_CASES = (
+    (keys.TRACK.tag, keys.TrackKey.CASES),
+    (keys.OVERSEE.tag, keys.OverseeKey.RECORDS),
+    (keys.PROJECT.tag, keys.ProjectKey.CASES),
+)
+_SMALL_SETS = ((keys.ASSESS.tag, keys.AssessKey.CASE_QUEUES), (keys.PROJECT.tag, keys.ProjectKey.CASE_INDEX))
+
+
+def _read_place(key: str) -> tuple[str, str]:
+    """The namespace's tag and the concern."""
+    head, _, rest = key.removeprefix("{").partition("}")
+    return head.rstrip("0123456789"), rest.replace("=", ":").partition(":")[0]
+
+
+def _describe_entries(key: str, entries: dict[bytes, bytes], counting: _Counting) -> dict[str, str]:
     """A drawer's values by their names. Those that end by `until` may be gone or still there."""
     texts = {}
-    bucket, _, rest = key.partition("}")
-    concern, own = rest[0], bucket.startswith(f"{{{ASSESS.tag}")
+    bucket, place = key.partition("}")[0], _read_place(key)
     for raw, entry in entries.items():
         if raw == HEAD:
             continue
         name = named(raw)
-        if concern == "k" and not own:
+        if place in _CASES:
             revision, at, packed = case_entry(entry)
             case = orjson.dumps(orjson.loads(unpack(packed)), option=orjson.OPT_SORT_KEYS)
             texts[f"{key} {name}"] = f"{revision} {at}\n{case.decode()}"
         elif (value := taken(entry, counting.until)) is None:
             continue
-        elif concern == "c":
+        elif place == (keys.ASSESS.tag, keys.AssessKey.CONTENTS):
             texts[f"{key} {name}"] = named(value)
-        elif concern == "s":  # as the sorted set that it would be beside others
+        elif place == (keys.ASSESS.tag, keys.AssessKey.SIGHTINGS):  # as the sorted set that it would be beside others
             if lone(value)[0] > counting.since:
                 rows = [(member.encode(), float(score)) for member, score in lone_rows(value)]
-                texts[f"{bucket}}}{concern}:{name}"] = _sorted(rows)
-        elif concern == "v":
+                texts[f"{bucket}}}{place[1]}:{name}"] = _join_sorted(rows)
+        elif place == (keys.ASSESS.tag, keys.AssessKey.VICTIMS):
             at_ms, member = only(value)
             if at_ms > counting.victims_since:
-                texts[f"{bucket}}}{concern}:{name}"] = _sorted([(member.encode(), float(at_ms))])
-        elif concern == "y":
+                texts[f"{bucket}}}{place[1]}:{name}"] = _join_sorted([(member.encode(), float(at_ms))])
+        elif place == (keys.PROJECT.tag, keys.ProjectKey.DELIVERIES):
             texts[f"{key} {name}"] = value.hex()
-        elif concern in "kt":  # a small set, as a sorted set would tell it: what is few live may be many in the rebuilt state
+        elif place in _SMALL_SETS:  # as sorted sets would tell them: what is few live may be many in the rebuilt state
             if ended := [(member.hex(), float(ends)) for member, ends in linked(value) if ends > counting.until]:
-                texts[f"{bucket}}}{concern}:{name}"] = _sorted(ended)
+                texts[f"{bucket}}}{place[1]}:{name}"] = _join_sorted(ended)
         else:
             texts[f"{key} {name}"] = unpack(value).decode("utf-8", "replace")
     return texts
 
 
-def _sorted(rows: Iterable[tuple[Any, ...]]) -> str:
-    return "\n".join(sorted("=".join(map(_readable, row)) for row in rows))
+def _join_sorted(rows: Iterable[tuple[Any, ...]]) -> str:
+    return "\n".join(sorted("=".join(map(_make_readable, row)) for row in rows))
 
 
-def _readable(raw: Any) -> str:
+def _make_readable(raw: Any) -> str:
     return raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else repr(raw)

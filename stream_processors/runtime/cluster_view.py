@@ -95,7 +95,7 @@ async def look(client: AIOKafkaClient, topics: Sequence[Topic], node: int | None
     at = client.get_random_node() if node is None else node
     answer = await client.send(at, MetadataRequest([topic.name for topic in topics]))
     partitions_by_topic = {name: partitions for code, name, _, _, partitions, _, _ in answer.topics if code != _UNKNOWN_TOPIC}
-    configs = await _configs(client, at, list(partitions_by_topic)) if with_configs and partitions_by_topic else {}
+    configs = await _read_configs(client, at, list(partitions_by_topic)) if with_configs and partitions_by_topic else {}
     states = {
         name: TopicState(
             tuple(
@@ -109,7 +109,7 @@ async def look(client: AIOKafkaClient, topics: Sequence[Topic], node: int | None
     return View(tuple(sorted(broker[0] for broker in answer.brokers)), states)
 
 
-async def _configs(client: AIOKafkaClient, node: int, names: Sequence[str]) -> dict[str, dict[str, str] | None]:
+async def _read_configs(client: AIOKafkaClient, node: int, names: Sequence[str]) -> dict[str, dict[str, str] | None]:
     answer = await client.send(node, DescribeConfigsRequest([(_TOPIC_RESOURCE, name, None) for name in names]))
     configs: dict[str, dict[str, str] | None] = {}
     for code, _, _, name, entries in answer.resources:

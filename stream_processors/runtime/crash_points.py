@@ -97,7 +97,7 @@ class Raised(RuntimeError):
     """What an armed point raises when it is told to raise."""
 
 
-def _armed() -> tuple[str, int, Path, bool] | None:
+def _read_armed() -> tuple[str, int, Path, bool] | None:
     text = os.environ.get("LIANDONG_CRASH")
     if not text:
         return None
@@ -107,7 +107,7 @@ def _armed() -> tuple[str, int, Path, bool] | None:
     return None if Path(latch).exists() else (name, int(count), Path(latch), how == ["raise"])
 
 
-_ARMED = _armed()
+_ARMED = _read_armed()
 _passed = 0
 
 

@@ -193,7 +193,7 @@ async def find_damage(
                 evidence.setdefault(piece.topic, {}).setdefault(piece.partition, {}).setdefault(piece.position, piece)
     damages: list[Damage] = []
     for name in sorted(evidence):
-        damages += await _compare(log, names[name], evidence[name])
+        damages += await _compare_topic(log, names[name], evidence[name])
     return damages
 
 
@@ -207,7 +207,7 @@ async def read_tails(log: RecordReader, topic: Topic, tail: int) -> list[Record]
     return [record async for records in log.read_ranges(topic, ranges) for record in records]
 
 
-async def _compare(log: RecordReader, topic: Topic, evidence: Mapping[int, Mapping[int, Evidence]]) -> list[Damage]:
+async def _compare_topic(log: RecordReader, topic: Topic, evidence: Mapping[int, Mapping[int, Evidence]]) -> list[Damage]:
     """Compares the ends with the newest evidence, and each record with its evidence."""
     starts, ends = await log.starts(topic), await log.ends(topic)
     newest = {p: pieces[max(pieces)] for p, pieces in evidence.items()}

@@ -103,21 +103,21 @@ class Generations:
         own = self._by.get((topic, partition))
         if own is None:
             return position
-        at = _index(own, position)
+        at = _find_index(own, position)
         offset = position - own[at].shift
         return offset if at + 1 == len(own) else min(offset, own[at + 1].begins_at)
 
     def generation(self, topic: str, partition: int, position: int) -> int:
         """The number of the generation of a position."""
         own = self._by.get((topic, partition))
-        return 0 if own is None else own[_index(own, position)].number
+        return 0 if own is None else own[_find_index(own, position)].number
 
     def is_lost(self, topic: str, partition: int, position: int) -> bool:
         """Whether the log lost the record of the position."""
         own = self._by.get((topic, partition))
         if own is None:
             return False
-        at = _index(own, position)
+        at = _find_index(own, position)
         return at + 1 < len(own) and position - own[at].shift >= own[at + 1].begins_at
 
     def next_position(self, topic: str, partition: int, position: int) -> int:
@@ -149,7 +149,7 @@ def windows(generations: Generations, topics: Iterable[str], partition: int | No
     return [Window(0 if entry.last_ms is None else entry.last_ms - CLOCKS_MS, entry.opened_ms) for entry in opened]
 
 
-def _index(own: tuple[Generation, ...], position: int) -> int:
+def _find_index(own: tuple[Generation, ...], position: int) -> int:
     return max(0, bisect_right(own, position, key=lambda entry: entry.first) - 1)
 
 

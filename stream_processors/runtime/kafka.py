@@ -141,28 +141,28 @@ class KafkaReader:
         if self._reader is not None:
             await self._reader.stop()
 
-    def _partitions(self, topic: Topic) -> list[TopicPartition]:
+    def _list_partitions(self, topic: Topic) -> list[TopicPartition]:
         return [TopicPartition(topic.name, p) for p in range(topic.partitions)]
 
     async def starts(self, topic: Topic) -> dict[int, int]:
         assert self._reader is not None
         with looking(f"the beginnings of {topic.name}"):
-            return self._positions(await self._reader.beginning_offsets(self._partitions(topic)))
+            return self._to_positions(await self._reader.beginning_offsets(self._list_partitions(topic)))
 
     async def ends(self, topic: Topic) -> dict[int, int]:
         assert self._reader is not None
         with looking(f"the ends of {topic.name}"):
-            return self._positions(await self._reader.end_offsets(self._partitions(topic)))
+            return self._to_positions(await self._reader.end_offsets(self._list_partitions(topic)))
 
-    def _positions(self, offsets: Mapping[TopicPartition, int]) -> dict[int, int]:
+    def _to_positions(self, offsets: Mapping[TopicPartition, int]) -> dict[int, int]:
         return {tp.partition: self._generations.position(tp.topic, tp.partition, at) for tp, at in offsets.items()}
 
     async def since(self, topic: Topic, at_ms: int) -> dict[int, int]:
         assert self._reader is not None
         ends = await self.ends(topic)
         with looking(f"the offsets of {topic.name} by time"):
-            offsets = await self._reader.offsets_for_times(dict.fromkeys(self._partitions(topic), at_ms))
-        later = self._positions({tp: at.offset for tp, at in offsets.items() if at is not None})
+            offsets = await self._reader.offsets_for_times(dict.fromkeys(self._list_partitions(topic), at_ms))
+        later = self._to_positions({tp: at.offset for tp, at in offsets.items() if at is not None})
         return {p: later.get(p, end) for p, end in ends.items()}
 
     async def read(self, topic: Topic, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
@@ -175,13 +175,13 @@ class KafkaReader:
             TopicPartition(topic.name, p): (generations.offset(topic.name, p, start), generations.offset(topic.name, p, end))
             for p, (start, end) in ranges.items()
         }
-        async for tp, records in self._read(offsets):
+        async for tp, records in self._read_raw(offsets):
             yield [
                 Record(tp.partition, generations.position(tp.topic, tp.partition, r.offset), r.timestamp, r.key, r.value)
                 for r in records
             ]
 
-    async def _read(self, ranges: Mapping[TopicPartition, tuple[int, int]]) -> AsyncIterator[tuple[TopicPartition, list[Any]]]:
+    async def _read_raw(self, ranges: dict[TopicPartition, tuple[int, int]]) -> AsyncIterator[tuple[TopicPartition, list[Any]]]:
         assert self._reader is not None
         remaining = {tp: end for tp, (start, end) in ranges.items() if start < end}
         if not remaining:
@@ -212,7 +212,7 @@ class KafkaReader:
         if end < self._generations_read:
             raise DamagedLog(f"{GENERATIONS.name} ends at {end}, but was read up to {self._generations_read}; {CURE}")
         is_new = False
-        async for _, records in self._read({tp: (self._generations_read, end)}):
+        async for _, records in self._read_raw({tp: (self._generations_read, end)}):
             for record in records:
                 self._generations_read = record.offset + 1
                 with contextlib.suppress(CodecError):  # whoever wrote that, it opens nothing
@@ -257,15 +257,15 @@ class KafkaLog(KafkaReader):
         await super().close()
 
     async def append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]]) -> dict[int, int]:
-        return {p: positions[0] for p, positions in (await self._append(topic, entries, is_sole=True)).items()}
+        return {p: positions[0] for p, positions in (await self._append_all(topic, entries, is_sole=True)).items()}
 
     async def append_keyed(self, topic: Topic, entries: Sequence[tuple[bytes, bytes]]) -> list[Place]:
-        return in_order(topic, entries, await self._append(topic, by_key(topic, entries), is_sole=False))
+        return in_order(topic, entries, await self._append_all(topic, by_key(topic, entries), is_sole=False))
 
-    async def _append(self, topic: Topic, entries: Mapping[int, Sequence[Entry]], *, is_sole: bool) -> dict[int, list[int]]:
+    async def _append_all(self, topic: Topic, entries: Mapping[int, Sequence[Entry]], *, is_sole: bool) -> dict[int, list[int]]:
         """The position of each record by partition. `is_sole`: nobody else writes there, so batches must be adjacent."""
         before = self._landings.newest(topic, entries)
-        sent = [(p, await self._send(topic, p, own)) for p, own in entries.items() if own]
+        sent = [(p, await self._send_entries(topic, p, own)) for p, own in entries.items() if own]
         positions: dict[int, list[int]] = {}
         for partition, batches in sent:
             expected: int | None = None
@@ -281,7 +281,7 @@ class KafkaLog(KafkaReader):
                 expected = offset + count
         return positions
 
-    async def _send(self, topic: Topic, partition: int, entries: Sequence[Entry]) -> list[tuple[Any, int]]:
+    async def _send_entries(self, topic: Topic, partition: int, entries: Sequence[Entry]) -> list[tuple[Any, int]]:
         """The pending acknowledgements, with the number of records of each."""
         assert self._producer is not None
         send = self._producer.send_batch

@@ -18,19 +18,19 @@ class PolicyFile:
     def __init__(self, path: Path) -> None:
         """PolicyError if there is no valid policy at the start."""
         self._path = path
-        self._stat = self._look()
-        text = self._read()
+        self._stat = self._look_at_file()
+        text = self._read_file()
         self._digest = _digest(text)
         self.now: Policy = parse_policy(text, path)
 
     def changed(self) -> Policy | None:
         """The policy if it changed since the last check; None if not. PolicyError, once for each change, if the file is invalid:
         the next valid one is used again, even if it equals the one in force."""
-        stat = self._look()
+        stat = self._look_at_file()
         if stat == self._stat:
             return None
         self._stat = stat
-        text = self._read()
+        text = self._read_file()
         if (digest := _digest(text)) == self._digest:
             return None
         self._digest = digest
@@ -40,7 +40,7 @@ class PolicyFile:
         self.now = policy
         return policy
 
-    def _look(self) -> tuple[int, int, int] | None:
+    def _look_at_file(self) -> tuple[int, int, int] | None:
         """Time, size and number of the file: a file moved into place is another one even in the same instant."""
         try:
             stat = self._path.stat()
@@ -48,7 +48,7 @@ class PolicyFile:
             return None
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
-    def _read(self) -> bytes:
+    def _read_file(self) -> bytes:
         try:
             return self._path.read_bytes()
         except OSError as error:

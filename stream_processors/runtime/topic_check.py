@@ -65,7 +65,7 @@ def find_faults(topics: Iterable[Topic], states: Mapping[str, TopicState], broke
     for topic in topics:
         state = states.get(topic.name)
         if state is None:
-            faults.append(_missing(topic, min(MOST_COPIES, len(brokers))))
+            faults.append(_report_missing(topic, min(MOST_COPIES, len(brokers))))
         else:
             faults += [*_shape_faults(topic, state, brokers), *_config_faults(topic, state)]
     return faults
@@ -80,7 +80,7 @@ def create_command(topic: Topic, copies: int) -> str:
     )
 
 
-def _missing(topic: Topic, copies: int) -> Fault:
+def _report_missing(topic: Topic, copies: int) -> Fault:
     return Fault(topic.name, "the topic", "not there", f"{topic.partitions} partitions", create_command(topic, copies))
 
 
@@ -98,13 +98,13 @@ def _copies_command(topic: Topic, state: TopicState, brokers: Sequence[int], cop
     """Each partition keeps its copies, the first of them included, and gets those of the next brokers."""
     moves = []
     for partition in state.partitions:
-        others = [broker for broker in _rotated(sorted(brokers), partition.number) if broker not in partition.replicas]
+        others = [broker for broker in _rotate_brokers(sorted(brokers), partition.number) if broker not in partition.replicas]
         moves.append({"topic": topic.name, "partition": partition.number, "replicas": [*partition.replicas, *others][:copies]})
     plan = json.dumps({"version": 1, "partitions": moves}, separators=(",", ":"))
     return f"echo '{plan}' > copies.json && kafka-reassign-partitions.sh $KAFKA --reassignment-json-file copies.json --execute"
 
 
-def _rotated(brokers: list[int], by: int) -> list[int]:
+def _rotate_brokers(brokers: list[int], by: int) -> list[int]:
     at = by % len(brokers) if brokers else 0
     return brokers[at:] + brokers[:at]
 
@@ -112,7 +112,7 @@ def _rotated(brokers: list[int], by: int) -> list[int]:
 Holds = Callable[[str, str], bool]
 
 
-def _equal(value: str, expected: str) -> bool:
+def _is_equal(value: str, expected: str) -> bool:
     return value == expected
 
 
@@ -127,15 +127,15 @@ def _no_shorter(value: str, expected: str) -> bool:
 
 _RULES: dict[str, tuple[str, Holds]] = {
     "min.insync.replicas": ("at least ", _at_least),
-    "unclean.leader.election.enable": ("", _equal),
-    "message.timestamp.type": ("", _equal),
-    "cleanup.policy": ("", _equal),
+    "unclean.leader.election.enable": ("", _is_equal),
+    "message.timestamp.type": ("", _is_equal),
+    "cleanup.policy": ("", _is_equal),
     "retention.ms": ("at least ", _no_shorter),
-    "retention.bytes": ("", _equal),
+    "retention.bytes": ("", _is_equal),
     "max.message.bytes": ("at least ", _at_least),
 }
 """Setting -> the wording of the required value, and the test of an actual one. Other settings are a matter of taste."""
-_RAW_RULES: dict[str, tuple[str, Holds]] = {"compression.type": ("", _equal), "retention.ms": ("", _equal)}
+_RAW_RULES: dict[str, tuple[str, Holds]] = {"compression.type": ("", _is_equal), "retention.ms": ("", _is_equal)}
 """Settings of a topic that an institution writes itself. Its records are readable, so they stay no longer than the table says.
 Nothing is stored compressed, so the broker refuses records that are small only while compressed."""
 
@@ -149,7 +149,7 @@ def _config_faults(topic: Topic, state: TopicState) -> Iterable[Fault]:
     is_raw = topic.party is not None and topic.compression == "uncompressed"
     for name, (phrase, holds) in (_RULES | (_RAW_RULES if is_raw else {})).items():
         value, expected = state.configs.get(name), expected_of[name]
-        if value is not None and not _holds(holds, value, expected):
+        if value is not None and not _does_hold(holds, value, expected):
             yield Fault(topic.name, name, value, f"{phrase}{expected}", _config_command(topic, name, expected))
     least = state.configs.get("min.insync.replicas", "1")
     if least.isdigit() and int(least) > state.copies > 0:
@@ -157,7 +157,7 @@ def _config_faults(topic: Topic, state: TopicState) -> Iterable[Fault]:
         yield Fault(topic.name, "min.insync.replicas", least, expected, _config_command(topic, "min.insync.replicas", expected))
 
 
-def _holds(holds: Holds, value: str, expected: str) -> bool:
+def _does_hold(holds: Holds, value: str, expected: str) -> bool:
     try:
         return holds(value, expected)
     except ValueError:

@@ -58,7 +58,7 @@ class Waiting:
         entry = self._causes.setdefault(cause, {"began": time.monotonic(), "at": datetime.now(UTC), "tries": 0})
         entry |= {"sentence": sentence, "tries": entry["tries"] + 1}
         METRICS.waiting.labels(self._stage, cause).set(entry["at"].timestamp())
-        self._write()
+        self._write_file()
 
     def end(self, *causes: str) -> None:
         """The wait is over. Without a cause: all waits are."""
@@ -66,9 +66,9 @@ class Waiting:
         for cause in ended:
             METRICS.waiting.labels(self._stage, cause).set(0)
         if ended:
-            self._write()
+            self._write_file()
 
-    def _write(self) -> None:
+    def _write_file(self) -> None:
         with contextlib.suppress(OSError):
             if not self._causes:
                 self._file.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 A member of the index is the case id's own 12 bytes and 4 bytes for the queue that its signals are routed to, so that a small set
 keeps Redis's compact form and an officer's search skips other queues without reading a case. Its score is the expiry of the
-entry. For a case that was ever transferred (`MOVED`) only the case itself names its queue. Invariant: a member follows from case
+entry. For a case that was ever transferred (`moved`) only the case itself names its queue. Invariant: a member follows from case
 id and queue alone. Entries are only added, and the latest expiry counts; so it does not matter which comes first, the signal or
 the transfer.
 """
@@ -16,8 +16,6 @@ from zlib import crc32
 _CASE_ID = re.compile(r"case-([0-9a-f]{24})", re.ASCII)
 _ID_BYTES, _QUEUE_BYTES = 12, 4
 _OTHER = bytes(_ID_BYTES)
-MOVED = "moved"
-"""Case ids, as `brief` encodes them, of the cases that were ever transferred to another queue."""
 
 
 class Indexed(NamedTuple):

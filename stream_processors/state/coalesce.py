@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stream_processors.state.effects import Arg, count, tally
-from stream_processors.state.keys import BUCKETS
+from stream_processors.state.effects import Arg, tally
+from stream_processors.state.keys import BUCKETS, Key
 
 _Ends = tuple[int, int, int]
 
@@ -42,8 +42,8 @@ class Sums:
         """A cell with an unchanged sum is omitted; its party is still named, as by each effect alone."""
         merged: list[Arg] = []
         for (key, field), n in self._counts[bucket].items():
-            merged += count(bucket, str(key), str(field), n).args
+            merged += "incr", key, field, n
         for key, (ends, figures) in self._tallies[bucket].items():
-            merged += tally(bucket, key, ends, *((figure, n) for figure, n in figures.items() if n)).args
+            merged += tally(Key(key, "", bucket), ends, *((figure, n) for figure, n in figures.items() if n)).args
         self._counts[bucket], self._tallies[bucket] = {}, {}
         return merged

@@ -33,28 +33,28 @@ def dictionary_file(number: int) -> Path:
 
 
 @cache
-def _dictionary(number: int) -> zstandard.ZstdCompressionDict:
+def _load_dictionary(number: int) -> zstandard.ZstdCompressionDict:
     return zstandard.ZstdCompressionDict(dictionary_file(number).read_bytes())
 
 
 @cache
-def _packer(form: Form) -> zstandard.ZstdCompressor:
-    dictionary = _dictionary(form)
+def _make_packer(form: Form) -> zstandard.ZstdCompressor:
+    dictionary = _load_dictionary(form)
     dictionary.precompute_compress(level=LEVEL)
     return zstandard.ZstdCompressor(level=LEVEL, dict_data=dictionary, write_checksum=False, write_dict_id=False)
 
 
 @cache
-def _unpacker(number: int) -> zstandard.ZstdDecompressor:
+def _make_unpacker(number: int) -> zstandard.ZstdDecompressor:
     try:
-        return zstandard.ZstdDecompressor(dict_data=_dictionary(number))
+        return zstandard.ZstdDecompressor(dict_data=_load_dictionary(number))
     except FileNotFoundError:
         raise ValueError(f"compressed with dictionary {number}, which this version does not have; upgrade this process") from None
 
 
 def pack(form: Form, value: bytes) -> bytes:
     """Compresses a JSON value of ours."""
-    return bytes((form,)) + _packer(form).compress(value)
+    return bytes((form,)) + _make_packer(form).compress(value)
 
 
 def unpack(value: bytes) -> bytes:
@@ -64,6 +64,6 @@ def unpack(value: bytes) -> bytes:
     try:
         if zstandard.frame_content_size(value[1:]) > MOST_BYTES:
             raise ValueError(f"a compressed value is damaged: it claims more than {MOST_BYTES} bytes")
-        return _unpacker(value[0]).decompress(value[1:], max_output_size=MOST_BYTES)
+        return _make_unpacker(value[0]).decompress(value[1:], max_output_size=MOST_BYTES)
     except zstandard.ZstdError as error:
         raise ValueError(f"a compressed value is damaged: {error}") from None

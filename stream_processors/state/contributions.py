@@ -49,12 +49,12 @@ def unpack(signal_id: str, raw: bytes) -> Placed:
     """What `pack` wrote under the name of a version of this signal."""
     partition, *values = orjson.loads(packing.unpack(raw))
     at_us, took_us, *key = values[len(_FIELDS) :]
-    fields = {name: _tuples(value) for name, value in zip(_FIELDS, values, strict=False)}
+    fields = {name: _to_tuples(value) for name, value in zip(_FIELDS, values, strict=False)}
     at = None if at_us is None else EPOCH + at_us * _US
     noticed_at = None if at is None or took_us is None else at - took_us * _US
     fields |= {"accepted_at": at, "known_at": noticed_at, "case_key": key[0] if key else None}
     return Placed(partition, Contribution.trusted(signal_id=signal_id, **fields))
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _to_tuples(value: Any) -> Any:
+    return tuple(map(_to_tuples, value)) if isinstance(value, list) else value

@@ -102,8 +102,8 @@ def settled(case_id: str, revision: int, moments: Sequence[Moment]) -> Effect:
 def pack(moments: Sequence[Moment], first_ms: int) -> bytes:
     packed = bytearray()
     for at_ms, clock, run, step in moments:
-        _number(packed, at_ms - first_ms)
-        _number(packed, run * len(_STEPS) + _STEPS.index(step))
+        _append_number(packed, at_ms - first_ms)
+        _append_number(packed, run * len(_STEPS) + _STEPS.index(step))
         if (code := _CODES.get(clock)) is not None:
             packed.append(code)
         else:
@@ -112,7 +112,7 @@ def pack(moments: Sequence[Moment], first_ms: int) -> bytes:
     return bytes(packed)
 
 
-def _number(to: bytearray, value: int) -> None:
+def _append_number(to: bytearray, value: int) -> None:
     """Seven bits in each byte, the lowest first; the last byte is below 128."""
     while value > 127:
         to.append(value & 127 | 128)
@@ -122,33 +122,33 @@ def _number(to: bytearray, value: int) -> None:
 
 def indexed(member: bytes, entry: bytes) -> Indexed:
     """The index entry of a case, from the order and the shared hash."""
-    return Indexed(member, in_full(member[_AT_BYTES:]), tuple(_moments(entry)))
+    return Indexed(member, in_full(member[_AT_BYTES:]), tuple(_read_moments(entry)))
 
 
-def _entries(key: bytes, drawer: Mapping[bytes, bytes]) -> dict[str, str]:
+def _list_entries(key: bytes, drawer: Mapping[bytes, bytes]) -> dict[str, str]:
     """The entries of a shared hash by case."""
     head = key.partition(b"}")[0].decode()
     return {
-        f"{head}}}c:{in_full(case)}": f"{int.from_bytes(entry[:4], 'big')} {list(map(str, _moments(entry)))}"
+        f"{head}}}c:{in_full(case)}": f"{int.from_bytes(entry[:4], 'big')} {list(map(str, _read_moments(entry)))}"
         for case, entry in drawer.items()
     }
 
 
-def _order(key: bytes, part: Sequence[tuple[bytes, float]]) -> dict[str, str]:
+def _list_order(key: bytes, part: Sequence[tuple[bytes, float]]) -> dict[str, str]:
     """The places of a part. The division of the order into parts depends on arrival and has no meaning."""
     head = key.partition(b"}")[0].decode()
     return {f"{head}}}d:{place.hex()}": "there" for place, _ in part}
 
 
 READ: dict[tuple[str, bytes], Callable[[bytes, Any], dict[str, str]]] = {
-    (TIMEKEEPER.tag, b"c"): _entries,
-    (TIMEKEEPER.tag, b"d"): _order,
+    (TIMEKEEPER.tag, b"c"): _list_entries,
+    (TIMEKEEPER.tag, b"d"): _list_order,
     (TIMEKEEPER.tag, b"o"): lambda key, parts: {},
 }
 """Namespace and concern -> function that renders a value of the index as text, to compare two states."""
 
 
-def _moments(entry: bytes) -> Iterator[Moment]:
+def _read_moments(entry: bytes) -> Iterator[Moment]:
     first_ms, at = int.from_bytes(entry[4:10], "big"), _HEAD_BYTES
 
     def number() -> int:

@@ -7,6 +7,7 @@ contains both).
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import NamedTuple
 from zlib import crc32
 
@@ -27,32 +28,74 @@ def whole(stamp: bytes | None) -> bool:
     return stamp is not None and not stamp.startswith(RESTORING.encode()) and f"|folds={FOLDS}#".encode() in stamp
 
 
-class Namespace(NamedTuple):
-    """One stage's keys: `{as3}s:k1.…`, its marks in `{as3}m`. Those of r, c, j, a, b, y, k, small ones of project's
-    t, and what is the only one of its s or v lie in drawers (shared_hashes.py).
+class Key(NamedTuple):
+    """Where a value lies: the bucket, and the key in it as text, which is what it is about and its name."""
 
-    intake:  marks alone
-    assess:  r = a version of a sender's reference, c = a content, s = sightings of an indicator, k = case queues of a subject,
-             v = what befell a victim, f = transfers of a suspect (with a `!` behind: what was taken back of these), d = confirmed
-             cases of a subject, t = the floor of a signal (versions below it are dead; it lies beside its r), j = what a version
-             added. Of leads of organized crime the names of subjects have a mark (domain/signals/leads.py): sets of their own
-    track:   k = a case, u = the cases that ordered something about an account, each with how often (caps)
-    deliver, webhook: their places (marks) and nothing else
-    oversee: k = an appraisal, measure, data request, campaign (views/oversight.py)
-    timekeeper: c = the due moments of a case, d = cases by their first moment, o = the parts that d is cut into, n = how many
-             moments there are (deadline_index.py; its buckets belong to partitions)
-    project: r = a receipt, x = a signal's newest retraction or correction, k = a case, q = a queue's ranking, w = its cases that
-             stand alike, a = an action's outcome, t = cases of an indicator (case_refs.py), moved = cases that were transferred
-             (case_refs.py), n = counters, queues and standings = the names of all q and w; of inboxes (views/inbox.py): i = a
-             recipient's notices, u = those it has not received, b = what one says, y = what became of it, g = a case's
-             notices, p = those that no endpoint took, h = an institution's endpoints; of scorecards (views/scorecards.py): z = a
-             party's cells of a period, parties = their names; of `oversee` (views/oversight.py): o = what it keeps,
-             overseen = the names of what is listed
-    """
+    text: str
+    name: str
+    bucket: int
+
+
+class Concern(StrEnum):
+    """What a stage keeps values about. The value is how their keys begin."""
+
+    def key(self, name: str, bucket: int | None = None) -> Key:
+        """`bucket`: where it is not that of the name."""
+        return Key(self + ":" + name, name, crc32(name.encode()) % BUCKETS if bucket is None else bucket)
+
+    def sole(self, bucket: int) -> Key:
+        """The one of a bucket, without a name."""
+        return Key(self.value, "", bucket)
+
+
+class AssessKey(Concern):
+    """Of leads of organized crime the names of subjects have a mark (domain/signals/leads.py): sets of their own."""
+
+    REFERENCES = "r"  # who holds a version of a sender's reference; in shared hashes
+    FLOORS = "t"  # below which versions of a signal are retracted; beside its references
+    CONTENTS = "c"  # which signal holds a content; in shared hashes
+    CONTRIBUTIONS = "j"  # what a version added; in shared hashes
+    SIGHTINGS = "s"  # of an indicator; the only one in a shared hash
+    CASE_QUEUES = "k"  # where a subject has a case; in shared hashes
+    VICTIMS = "v"  # what befell a victim; the only event in a shared hash
+    TRANSFERS = "f"  # of a suspect. Here and of victims a `!` stands behind the key of what was taken back
+    CONFIRMED = "d"  # confirmed cases of a subject
+
+
+class TrackKey(Concern):
+    CASES = "k"  # in shared hashes
+    CAPS = "u"  # the cases that ordered something about an account, each with how often
+
+
+class OverseeKey(Concern):
+    RECORDS = "k"  # appraisals, supervision actions, data requests, campaigns; in shared hashes
+
+
+class TimekeeperKey(Concern):
+    """Its buckets belong to partitions (deadline_index.py)."""
+
+    MOMENTS = "c"  # the due moments of a case; in shared hashes
+    ORDER = "d"  # cases by their first moment
+    PARTS = "o"  # that the order is cut into
+    COUNT = "n"  # how many moments there are
+
+
+class ProjectKey(Concern):
+    """What the views hold, a line a view; views/ tells of each."""
+
+    RECEIPTS, WITHDRAWALS, COUNTERS = "r", "x", "n"
+    CASES, OUTCOMES, RANKINGS, ALIKE, QUEUE_NAMES, ALIKE_NAMES = "k", "a", "q", "w", "queues", "standings"
+    CASE_INDEX, MOVED = "t", "moved"
+    NOTICES, UNRECEIVED, BODIES, DELIVERIES, OF_CASE, PARKED = "i", "u", "b", "y", "g", "p"
+    ENDPOINTS, CELLS, PARTIES, OVERSEEN, OVERSEEN_NAMES = "h", "z", "parties", "o", "overseen"
+
+
+class Namespace(NamedTuple):
+    """One stage's keys: `{as3}s:k1.…`, its marks in `{as3}m`. `intake`, `deliver` and `webhook` have marks alone."""
 
     tag: str
 
-    def key(self, bucket: int, concern: str, name: str = "") -> str:
+    def key(self, bucket: int, concern: Concern, name: str = "") -> str:
         return f"{{{self.tag}{bucket}}}{concern}:{name}" if name else f"{{{self.tag}{bucket}}}{concern}"
 
     def marks(self, bucket: int) -> str:
@@ -71,15 +114,8 @@ OVERSEE = Namespace("ov")
 PROJECT = Namespace("pr")
 TIMEKEEPER = Namespace("tk")
 WEBHOOK = Namespace("wh")
-NAMESPACES = {
-    "assess": ASSESS,
-    "track": TRACK,
-    "timekeeper": TIMEKEEPER,
-    "deliver": DELIVER,
-    "oversee": OVERSEE,
-    "webhook": WEBHOOK,
-    "project": PROJECT,
-}
+NAMESPACES = {"assess": ASSESS, "track": TRACK, "timekeeper": TIMEKEEPER, "deliver": DELIVER, "oversee": OVERSEE}
+NAMESPACES |= {"webhook": WEBHOOK, "project": PROJECT}
 
 
 def namespace_of(stage: str) -> Namespace:

@@ -77,10 +77,7 @@ class Mark(NamedTuple):
 
     def encode(self) -> str:
         """The name in the state."""
-        return _encode(self)
-
-    def __str__(self) -> str:
-        return _encode(self)
+        return _encode_mark(self)
 
 
 Marks = dict[Mark, int]
@@ -92,7 +89,7 @@ _NUMBERED_SOURCE = re.compile(r"([a-z]*)(\d+):(\d+)", re.ASCII)
 
 
 @cache
-def _encode(mark: Mark) -> str:
+def _encode_mark(mark: Mark) -> str:
     name = f"{mark.kind}{mark.stream}{mark.partition}"
     return name if mark.source is None else f"{name}:{mark.source_stream}{mark.source}"
 

@@ -63,9 +63,9 @@ async def restore(stage: Stage, log: Log, store: Store, tell: Tell = lambda line
     identity = f"{await log.identity(stage.topics)}|buckets={BUCKETS}"
     async with store.lock():
         point("restore.locked")
-        stamps = await _usable(stage, identity, log.generations, store, tell)
+        stamps = await _check_usable(stage, identity, log.generations, store, tell)
         is_whole = stamps[0] is not None and len(set(stamps)) == 1 and not stamps[0].startswith(RESTORING)
-        stamp = str(stamps[0]) if is_whole else _restoring(identity, FOLDS, log.generations.opened_ms)
+        stamp = str(stamps[0]) if is_whole else _new_stamp(identity, FOLDS, log.generations.opened_ms)
         if not is_whole:
             await store.set_stamp(stamp)
             point("restore.begun")
@@ -86,16 +86,16 @@ async def empty_state(store: Store) -> None:
     async with store.lock():
         stamps = [stamp for stamp in await store.stamps() if stamp is not None]
         if stamps:
-            await store.set_stamp(_restoring(_Stamp.parse(stamps[0]).log, 0))
+            await store.set_stamp(_new_stamp(_Stamp.parse(stamps[0]).log, 0))
         await store.clear()
 
 
-def _restoring(identity: str, folds: int, opened_ms: int = 0) -> str:
+def _new_stamp(identity: str, folds: int, opened_ms: int = 0) -> str:
     opened = f"{opened_ms}." if opened_ms else ""
     return f"{RESTORING}{identity}|folds={folds}#{opened}{secrets.token_hex(8)}"
 
 
-async def _usable(stage: Stage, identity: str, generations: Generations, store: Store, tell: Tell) -> list[str | None]:
+async def _check_usable(stage: Stage, identity: str, generations: Generations, store: Store, tell: Tell) -> list[str | None]:
     """The stamps of a state that may be continued. A state of older projections is cleared, because theirs differ, and so is one
     that contains lost records."""
     stamps = await store.stamps()
@@ -118,14 +118,14 @@ async def _usable(stage: Stage, identity: str, generations: Generations, store: 
         if renewed.isdisjoint(topic.name for topic in stage.made_of):
             return [None] * BUCKETS  # it stays, and gets the new stamp, which ends whoever knows the old positions
         tell(f"{stage.name}: the log lost records that the state contains; the state is rebuilt from the remaining log")
-        await store.set_stamp(_restoring(identity, 0))  # as below
+        await store.set_stamp(_new_stamp(identity, 0))  # as below
         await store.clear()
         return [None] * BUCKETS
     if any(stamp.folds < FOLDS for stamp in parsed):
         if not stage.streams:
             return [None] * BUCKETS  # places alone, which are no fold: they get the new stamp and stay
         tell(f"{stage.name}: an older version built the state; it is rebuilt from the log")
-        await store.set_stamp(_restoring(identity, 0))  # ends the older workers, and a clearing that is cut off is done again
+        await store.set_stamp(_new_stamp(identity, 0))  # ends the older workers, and a clearing that is cut off is done again
         await store.clear()
         return [None] * BUCKETS
     return stamps
@@ -136,29 +136,29 @@ async def _fold_stream(stage: Stage, stream: FactStream, log: Log, store: Store,
     starts, ends = await log.starts(stream.topic), await log.ends(stream.topic)
     folded = 0
     for partition, end in ends.items():
-        if (lowest := _lowest(stream, partition, buckets)) > end:
+        if (lowest := _find_lowest(stream, partition, buckets)) > end:
             raise OtherLog(
                 f"{stream.topic.name}/{partition} ends at {end}, but the state of {stage.name} contains facts up to "
                 f"{lowest}: the broker lost acknowledged facts; {CURE}"
             )
     for partition, end in ends.items():
-        lowest = _lowest(stream, partition, buckets)  # owners at work may have gone past `end` meanwhile
+        lowest = _find_lowest(stream, partition, buckets)  # owners at work may have gone past `end` meanwhile
         async for n in _fold_partition(stream, partition, max(lowest, starts[partition]), end, log, store, stamp, buckets):
             folded += n
             if folded % 50_000 < n:
                 tell(f"{stage.name}: projected {folded} facts of {stream.topic.name}")
-        lowest = max(_lowest(stream, partition, buckets), starts[partition])
+        lowest = max(_find_lowest(stream, partition, buckets), starts[partition])
         if not log.generations.count(stream.topic.name, partition, lowest, end):
             # What is left up to there has passed its retention, or was lost for good; the place goes on.
-            await _skip(stream, partition, end, store, stamp, buckets)
+            await _skip_to_end(stream, partition, end, store, stamp, buckets)
     return folded
 
 
-def _lowest(stream: FactStream, partition: int, buckets: list[Marks]) -> int:
+def _find_lowest(stream: FactStream, partition: int, buckets: list[Marks]) -> int:
     return min(marks.get(stream.fact_mark(partition), 0) for marks in buckets)
 
 
-async def _skip(stream: FactStream, partition: int, end: int, store: Store, stamp: str, buckets: list[Marks]) -> None:
+async def _skip_to_end(stream: FactStream, partition: int, end: int, store: Store, stamp: str, buckets: list[Marks]) -> None:
     mark = stream.fact_mark(partition)
     late = [bucket for bucket, marks in enumerate(buckets) if marks.get(mark, 0) < end]
     if not late:

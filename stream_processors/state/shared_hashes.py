@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from stream_processors.state.keys import BUCKETS, Namespace
+from stream_processors.state.keys import BUCKETS, Concern, Namespace
 
 DRAWERS = 1024
 """Hashes per concern and bucket. With 512 entries each (Redis' own bound) they store 8 million values of a concern compactly.
@@ -49,7 +49,7 @@ def drawer_of(name: str) -> int:
     return crc32(name.partition("/")[0].encode()) // BUCKETS % DRAWERS
 
 
-def drawer(keys: Namespace, bucket: int, concern: str, name: str) -> str:
+def drawer(keys: Namespace, bucket: int, concern: Concern, name: str) -> str:
     """The key of the hash that holds the value of this name."""
     return f"{{{keys.tag}{bucket}}}{concern}={drawer_of(name)}"
 

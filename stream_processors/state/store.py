@@ -19,7 +19,7 @@ from redis.exceptions import LockError, ResponseError
 
 from stream_processors.state.compression import unpack
 from stream_processors.state.effects import Arg
-from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
+from stream_processors.state.keys import BUCKETS, Key, Namespace, TrackKey, bucket_of
 from stream_processors.state.marks import STAMP, Mark, MarkKind, Marks, decode
 from stream_processors.state.shared_hashes import case_entry, drawer, read_lua
 
@@ -69,8 +69,8 @@ class Store(Protocol):
     async def cases(self, stamp: str, case_ids: Sequence[str]) -> list[bytes | None]:
         """The cases' JSON."""
 
-    async def scores(self, stamp: str, keys: Sequence[tuple[int, str]]) -> list[dict[bytes, int]]:
-        """The members of sorted sets with their scores; a key is its bucket, and the rest after the bucket's prefix."""
+    async def scores(self, stamp: str, keys: Sequence[Key]) -> list[dict[bytes, int]]:
+        """The members of sorted sets, each with its score."""
 
     async def tell(self, channel: str, message: bytes) -> None:
         """Publishes a message to current listeners. Nothing of it is stored."""
@@ -92,7 +92,7 @@ def packed(writes: Sequence[Write]) -> bytes:
     before: Write | None = None
     for write in writes:
         if (checks := named.get(id(write.checks))) is None:
-            checks = named[id(write.checks)] = [*_flat(write.checks)]
+            checks = named[id(write.checks)] = [*_flatten_checks(write.checks)]
         parts.append(False if before and _are_same(write.checks, before.checks) else checks)
         is_set = before and before.stamp == write.stamp and _are_same(write.sets, before.sets)
         parts.append(False if is_set else write.list_sets())
@@ -107,7 +107,7 @@ def _are_same(marks: Mapping[Mark, Any], others: Mapping[Mark, Any]) -> bool:
     return marks is others or marks == others
 
 
-def _flat(checks: Mapping[Mark, Check]) -> Iterator[Arg]:
+def _flatten_checks(checks: Mapping[Mark, Check]) -> Iterator[Arg]:
     for mark, value in checks.items():
         yield from (mark.encode(), *value) if isinstance(value, tuple) else (mark.encode(), value, value)
 
@@ -230,18 +230,18 @@ class RedisStore:
         pipe = self._redis.pipeline(transaction=False)
         for case_id in case_ids:
             bucket = bucket_of(case_id)
-            pipe.hget(drawer(self._keys, bucket, "k", case_id), case_id)
+            pipe.hget(drawer(self._keys, bucket, TrackKey.CASES, case_id), case_id)
             pipe.hget(self._keys.marks(bucket), STAMP)  # after the case: emptied in between, it is missing here
         answers = await pipe.execute()
         if any(read_stamp is None or read_stamp.decode() != stamp for read_stamp in answers[1::2]):
             raise LostState("a stamp disappeared while cases were read")
         return [None if raw is None else unpack(case_entry(raw).case) for raw in answers[0::2]]
 
-    async def scores(self, stamp: str, keys: Sequence[tuple[int, str]]) -> list[dict[bytes, int]]:
+    async def scores(self, stamp: str, keys: Sequence[Key]) -> list[dict[bytes, int]]:
         pipe = self._redis.pipeline(transaction=False)
-        for bucket, key in keys:
-            marks, prefix = self._heads[bucket]
-            pipe.zrange(f"{prefix}{key}", 0, -1, withscores=True)
+        for key in keys:
+            marks, prefix = self._heads[key.bucket]
+            pipe.zrange(prefix + key.text, 0, -1, withscores=True)
             pipe.hget(marks, STAMP)  # after the set: emptied in between, it is missing here
         answers = await pipe.execute()
         if any(read_stamp is None or read_stamp.decode() != stamp for read_stamp in answers[1::2]):
@@ -262,7 +262,7 @@ class RedisStore:
             await asyncio.sleep(0.1)
         self.held(False)
         done = asyncio.Event()
-        keeper = asyncio.create_task(_keep(lock, ttl_s, done))
+        keeper = asyncio.create_task(_keep_lock(lock, ttl_s, done))
         try:
             yield
         finally:
@@ -272,7 +272,7 @@ class RedisStore:
                 await lock.release()
 
 
-async def _keep(lock: Any, ttl_s: int, done: asyncio.Event) -> None:
+async def _keep_lock(lock: Any, ttl_s: int, done: asyncio.Event) -> None:
     """Renews the lock until it is done; never interrupted in a command, which would break the connection."""
     while True:
         with contextlib.suppress(TimeoutError):

@@ -24,7 +24,7 @@ from schemas.notifications.delivery import NOTICE_KEPT, DeliveryState, Issued, W
 from schemas.topics import NOTIFICATIONS
 from stream_processors.state import compression as packing
 from stream_processors.state.effects import Effect, box, keep, mark, unrank
-from stream_processors.state.keys import PROJECT, bucket_of
+from stream_processors.state.keys import PROJECT, ProjectKey, bucket_of
 from stream_processors.state.record_views import IssuedRow, MarkRow
 from stream_processors.state.shared_hashes import drawer
 from stream_processors.state.store import RedisLike
@@ -107,8 +107,8 @@ def project_issued(envelope: RowEnvelope[IssuedRow], offset: int) -> list[Effect
     body = packing.pack(packing.Form.NOTICE, row.shown())
     listed = f"{notice.recipient}/{name_of(member)}"
     return [
-        box(bucket_of(notice.recipient), f"i:{notice.recipient}", offset, member, name_of(member), body, ends),
-        keep(bucket_of(notice.case_id), f"g:{notice.case_id}", noticed_ms, listed, ends, OF_A_CASE),
+        box(ProjectKey.NOTICES.key(notice.recipient), offset, member, name_of(member), body, ends),
+        keep(ProjectKey.OF_CASE.key(notice.case_id), noticed_ms, listed, ends, OF_A_CASE),
     ]
 
 
@@ -125,19 +125,19 @@ def project_delivered(envelope: RowEnvelope[MarkRow]) -> list[Effect]:
     tail = (row.detail or "").encode() if row.state is DeliveryState.PARKED else b""
     rank = (row.attempt << 4 | WAYS.index(row.channel)) << 32 | crc32(tail)
     slot = SLOTS.index(row.state)
-    key = f"u:{row.recipient}"
-    marking = mark(bucket_of(row.recipient), key, member, name_of(member), slot, at_ms, rank, tail, ends_of(member))
-    return [marking, *_parked(row, name_of(member), at_ms, ends_of(member))]
+    key = ProjectKey.UNRECEIVED.key(row.recipient)
+    marking = mark(key, member, name_of(member), slot, at_ms, rank, tail, ends_of(member))
+    return [marking, *_list_parked(row, name_of(member), at_ms, ends_of(member))]
 
 
-def _parked(row: MarkRow, name: str, at_ms: int, ends_ms: int) -> list[Effect]:
+def _list_parked(row: MarkRow, name: str, at_ms: int, ends_ms: int) -> list[Effect]:
     """Adds it to the parked ones, or removes it."""
     if row.endpoint_id is None:
         return []
-    bucket, key, member = bucket_of(row.recipient), f"p:{row.recipient}", f"{row.endpoint_id}/{name}"
+    key, member = ProjectKey.PARKED.key(row.recipient), f"{row.endpoint_id}/{name}"
     if row.state is DeliveryState.PARKED:
-        return [keep(bucket, key, at_ms, member, ends_ms, MOST_PARKED)]
-    return [unrank(bucket, key, member)]
+        return [keep(key, at_ms, member, ends_ms, MOST_PARKED)]
+    return [unrank(key, member)]
 
 
 def news(rows: Iterable[IssuedRow | MarkRow]) -> bytes | None:
@@ -166,11 +166,11 @@ def delivery_of(raw: bytes | None) -> Delivery:
     """The stored delivery state; empty if no mark has arrived."""
     if raw is None:
         return Delivery()
-    received, acknowledged, parked, redelivered = (_reached(raw, slot) for slot in range(len(SLOTS)))
+    received, acknowledged, parked, redelivered = (_read_reached(raw, slot) for slot in range(len(SLOTS)))
     return Delivery(received, acknowledged, parked, redelivered, raw[_SLOT_BYTES * len(SLOTS) :].decode() or None)
 
 
-def _reached(raw: bytes, number: int) -> Reached | None:
+def _read_reached(raw: bytes, number: int) -> Reached | None:
     slot = raw[_SLOT_BYTES * number : _SLOT_BYTES * (number + 1)]
     at_ms, rank = int.from_bytes(slot[:_TIME_BYTES], "big"), int.from_bytes(slot[_TIME_BYTES:], "big")
     return Reached(from_ms(at_ms), WAYS[rank >> 32 & 15], rank >> 36) if at_ms else None
@@ -199,14 +199,14 @@ class InboxViews:
 
     async def inbox(self, recipient: str, *, after: int, limit: int) -> Inbox:
         """The notices after the offset `after` (-1: from the oldest retained one)."""
-        log, entries = await self._some(recipient, "i", after, "+inf", limit + 1)
+        log, entries = await self._read_some(recipient, ProjectKey.NOTICES, after, "+inf", limit + 1)
         return Inbox(log, entries[:limit], len(entries) > limit)
 
     async def unreceived(self, recipient: str, *, upto: int, limit: int) -> list[Entry]:
         """Notices up to and including `upto` without a mark of receipt or acknowledgement."""
-        return (await self._some(recipient, "u", -1, str(upto), limit))[1]
+        return (await self._read_some(recipient, ProjectKey.UNRECEIVED, -1, str(upto), limit))[1]
 
-    async def _some(self, recipient: str, concern: str, after: int, high: str, most: int) -> tuple[str, list[Entry]]:
+    async def _read_some(self, recipient: str, concern: ProjectKey, after: int, high: str, most: int) -> tuple[str, list[Entry]]:
         """At most this many after `after`, up to and including `high`. Expired ones that are not purged yet are skipped."""
         bucket, now_ms, key = bucket_of(recipient), int(time.time() * 1000), PROJECT.key(bucket_of(recipient), concern, recipient)
         entries: list[Entry] = []
@@ -215,17 +215,17 @@ class InboxViews:
             read.of(bucket).zrangebyscore(key, f"({after}", high, 0, most, withscores=True)
             (rows,), log = await read.answer(), _log_of(read.stamp)
             placed = [(member, int(offset)) for member, offset in rows if ends_of(member) > now_ms]
-            entries += await self._entries(bucket, placed) if placed else []
+            entries += await self._load_entries(bucket, placed) if placed else []
             if len(entries) >= most or len(rows) < most:
                 return log, entries[:most]
             after = int(rows[-1][1])
 
-    async def _entries(self, bucket: int, placed: Sequence[tuple[bytes, int]]) -> list[Entry]:
+    async def _load_entries(self, bucket: int, placed: Sequence[tuple[bytes, int]]) -> list[Entry]:
         read = WholeRead(self._redis)
         for member, _ in placed:
             _ask_notice(read, bucket, name_of(member))
-        pairs = _pairs(await read.answer())
-        entries = [_entry(offset, *pair) for (_, offset), pair in zip(placed, pairs, strict=True)]
+        pairs = _pair_answers(await read.answer())
+        entries = [_read_entry(offset, *pair) for (_, offset), pair in zip(placed, pairs, strict=True)]
         return [entry for entry in entries if entry is not None]
 
     async def noticed(self, recipient: str, name: str) -> Entry | None:
@@ -233,37 +233,37 @@ class InboxViews:
         bucket = bucket_of(recipient)
         read = WholeRead(self._redis, atomic=True)
         _ask_notice(read, bucket, name)
-        entry = _entry(-1, *await read.answer())
+        entry = _read_entry(-1, *await read.answer())
         if entry is None or entry.issued.notification.recipient != recipient:
             return None
         notice = entry.issued.notification
         member = member_of(recipient, notice.notification_id, instant_ms(notice.at) + KEPT_MS)
-        place = await self._redis.zscore(PROJECT.key(bucket, "i", recipient), member)
+        place = await self._redis.zscore(PROJECT.key(bucket, ProjectKey.NOTICES, recipient), member)
         return None if place is None else entry._replace(offset=int(place))
 
     async def of_case(self, case_id: str) -> list[Addressed]:
         bucket = bucket_of(case_id)
         listing = WholeRead(self._redis)
-        listing.of(bucket).zrange(PROJECT.key(bucket, "g", case_id), 0, OF_A_CASE)
+        listing.of(bucket).zrange(PROJECT.key(bucket, ProjectKey.OF_CASE, case_id), 0, OF_A_CASE)
         addresses = [member.decode().rpartition("/") for member in (await listing.answer())[0]]
         read = WholeRead(self._redis)
         for recipient, _, name in addresses:
             _ask_notice(read, bucket_of(recipient), name)
-        pairs = _pairs(await read.answer())
-        entries = [(who, _entry(-1, *pair)) for (who, _, _), pair in zip(addresses, pairs, strict=True)]
+        pairs = _pair_answers(await read.answer())
+        entries = [(who, _read_entry(-1, *pair)) for (who, _, _), pair in zip(addresses, pairs, strict=True)]
         return [Addressed(who, entry) for who, entry in entries if entry is not None]
 
 
-def _pairs(answers: Sequence[Any]) -> list[tuple[bytes | None, bytes | None]]:
+def _pair_answers(answers: Sequence[Any]) -> list[tuple[bytes | None, bytes | None]]:
     return list(zip(answers[0::2], answers[1::2], strict=True))
 
 
 def _ask_notice(read: WholeRead, bucket: int, name: str) -> None:
-    read.of(bucket).hget(drawer(PROJECT, bucket, "b", name), name)
-    read.of(bucket).hget(drawer(PROJECT, bucket, "y", name), name)
+    read.of(bucket).hget(drawer(PROJECT, bucket, ProjectKey.BODIES, name), name)
+    read.of(bucket).hget(drawer(PROJECT, bucket, ProjectKey.DELIVERIES, name), name)
 
 
-def _entry(offset: int, body: bytes | None, state: bytes | None) -> Entry | None:
+def _read_entry(offset: int, body: bytes | None, state: bytes | None) -> Entry | None:
     live_body = live_value(body)
     return None if live_body is None else Entry(offset, shown(live_body), delivery_of(live_value(state)))
 

@@ -80,7 +80,7 @@ class TrailViews:
     async def trail(
         self, tokens: Collection[str], cases: Collection[str], *, known: Set[str], now_ms: int, most: int
     ) -> TrailRead:
-        names, more = await self._leading(sorted(tokens), now_ms, most)
+        names, more = await self._find_leading(sorted(tokens), now_ms, most)
         requested = dict.fromkeys([*cases, *names])
         trail_cases: list[TrailCase] = []
         read_names = set(known)
@@ -94,7 +94,7 @@ class TrailViews:
             requested = dict.fromkeys(sorted({name for case in step for name in case.elsewhere}))
         return TrailRead(trail_cases, more)
 
-    async def _leading(self, tokens: list[str], now_ms: int, most: int) -> tuple[list[str], frozenset[str]]:
+    async def _find_leading(self, tokens: list[str], now_ms: int, most: int) -> tuple[list[str], frozenset[str]]:
         """Case ids from the index, those with the newest signals first, and the tokens that lead to more."""
         read = WholeRead(self._redis)
         for token in tokens:

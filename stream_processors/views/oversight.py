@@ -21,7 +21,7 @@ from schemas.scorecards import CountedFigures
 from schemas.topics import APPRAISAL_CHANGES
 from stream_processors.domain.scorecards import change_leaves
 from stream_processors.state.effects import Effect, add, put, put_case, put_newer
-from stream_processors.state.keys import BUCKETS, PROJECT, bucket_of
+from stream_processors.state.keys import BUCKETS, PROJECT, OverseeKey, ProjectKey, bucket_of
 from stream_processors.state.scorecard_views import CountedRow, Named, Row, Utc
 from stream_processors.state.shared_hashes import drawer, short
 from stream_processors.state.store import RedisLike
@@ -30,7 +30,6 @@ from stream_processors.views.scorecards import tallies
 
 LISTED = frozenset({"appraisal", "supervision", "data"})
 """Types of record that are read as lists. Campaigns are not, because there may be many."""
-_NAMES = "overseen"
 _NOTHING = msgspec.Raw(b"null")
 
 
@@ -63,7 +62,7 @@ class OverseenRow(Row):
 
 
 def record_effect(about: str, revision: int, raw: bytes) -> Effect:
-    return put_case(bucket_of(about), f"k:{about}", revision, raw)
+    return put_case(OverseeKey.RECORDS.key(about), revision, raw)
 
 
 def fold_oversee(envelope: RowEnvelope[OverseenRow]) -> list[Effect]:
@@ -79,15 +78,15 @@ def project_overseen(envelope: RowEnvelope[OverseenRow]) -> list[Effect]:
     change, raw, at_ms = envelope.data, envelope.data.record_json, instant_ms(envelope.data.at)
     effects: list[Effect] = []
     if change.action_id and change.outcome is not ActionOutcome.REDELIVERY:
-        effects.append(put(bucket_of(change.action_id), f"a:{change.action_id}", change.answer(), at_ms + DAY_MS))
+        effects.append(put(ProjectKey.OUTCOMES.key(change.action_id), change.answer(), at_ms + DAY_MS))
     if change.figure_changes is not None:
         effects += tallies(change_leaves(cast("CountedFigures", change.figure_changes)))
     if raw is not None and change.about is not None and change.revision is not None:
         bucket = bucket_of(change.about)
         until_ms = at_ms + APPRAISAL_CHANGES.retention_days * DAY_MS
-        effects.append(put_newer(bucket, f"o:{change.about}", change.revision, raw, until_ms))
+        effects.append(put_newer(ProjectKey.OVERSEEN.key(change.about), change.revision, raw, until_ms))
         if change.about.partition(":")[0] in LISTED:
-            effects.append(add(bucket, _NAMES, change.about))
+            effects.append(add(ProjectKey.OVERSEEN_NAMES.sole(bucket), change.about))
     return effects
 
 
@@ -101,28 +100,28 @@ class OversightViews:
 
     async def overseen(self, about: str) -> Record | None:
         """An appraisal, supervision action, data request or campaign."""
-        return next(iter(await self._records([about])), None)
+        return next(iter(await self._load_records([about])), None)
 
     async def all_overseen(self, part: str) -> list[Record]:
         """All records of a listed part, by name. Two round trips."""
         read = WholeRead(self._redis)
         for bucket in range(BUCKETS):
-            read.of(bucket).smembers(PROJECT.key(bucket, _NAMES))
+            read.of(bucket).smembers(PROJECT.key(bucket, ProjectKey.OVERSEEN_NAMES))
         head = f"{part}:".encode()
-        return await self._records(
+        return await self._load_records(
             sorted(name.decode() for listed in await read.answer() for name in listed if name.startswith(head))
         )
 
-    async def _records(self, names: list[str]) -> list[Record]:
+    async def _load_records(self, names: list[str]) -> list[Record]:
         """Those that there are."""
         read = WholeRead(self._redis)
         for name in names:
             bucket = bucket_of(name)
-            read.of(bucket).hget(PROJECT.key(bucket, "o", name), "text")
+            read.of(bucket).hget(PROJECT.key(bucket, ProjectKey.OVERSEEN, name), "text")
         return [parsed(name, raw) for name, raw in zip(names, await read.answer(), strict=True) if raw is not None]
 
     async def oversight_action(self, action_id: str) -> OversightChange | None:
         read, bucket = WholeRead(self._redis), bucket_of(action_id)
-        read.of(bucket).hget(drawer(PROJECT, bucket, "a", action_id), short(action_id))
+        read.of(bucket).hget(drawer(PROJECT, bucket, ProjectKey.OUTCOMES, action_id), short(action_id))
         raw = live_value((await read.answer())[0])
         return None if raw is None else OversightChange.model_validate_json(raw)

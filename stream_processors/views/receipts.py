@@ -21,14 +21,13 @@ from schemas.signals.submission import MOST_VERSIONS
 from stream_processors.domain.scorecards import signal_leaves
 from stream_processors.state.compression import Form, pack, unpack
 from stream_processors.state.effects import Effect, put, put_newer
-from stream_processors.state.keys import PROJECT, bucket_of
+from stream_processors.state.keys import PROJECT, ProjectKey, bucket_of
 from stream_processors.state.record_views import ReasonRow, ReceiptRow
 from stream_processors.state.shared_hashes import drawer, short
 from stream_processors.state.store import RedisLike
 from stream_processors.views.case_index import index_effects
-from stream_processors.views.counters import count_outcome
 from stream_processors.views.reading import WholeRead, live_value
-from stream_processors.views.scorecards import tallies
+from stream_processors.views.scorecards import count_outcome, tallies
 
 
 class Receipt(Stored):
@@ -75,9 +74,9 @@ def project_assessed(envelope: RowEnvelope[ReceiptRow]) -> list[Effect]:
     bucket, until = bucket_of(fact.signal_id), fact.cases_until_ms
     if fact.outcome in (AssessOutcome.ASSESSED, AssessOutcome.DUPLICATE_CONTENT, AssessOutcome.RETRACTED):
         name = name_of(fact.signal_id, fact.version)
-        effects.append(put(bucket, f"r:{name}", receipt_json(fact, envelope.time), until))
+        effects.append(put(ProjectKey.RECEIPTS.key(name, bucket), receipt_json(fact, envelope.time), until))
     if fact.outcome in (AssessOutcome.RETRACTION, AssessOutcome.CORRECTION):
-        effects.append(put_newer(bucket, f"x:{fact.signal_id}", fact.below_version, withdrawal_json(fact), until))
+        effects.append(put_newer(ProjectKey.WITHDRAWALS.key(fact.signal_id), fact.below_version, withdrawal_json(fact), until))
     return effects + index_effects(fact)
 
 
@@ -97,7 +96,7 @@ def receipt_json(fact: ReceiptRow, assessed_at: datetime) -> bytes:
         raw["duplicate_of"] = fact.duplicate_of
     elif fact.outcome is AssessOutcome.ASSESSED:
         raw |= {"score": fact.score, "severity": fact.sender_severity or fact.severity, "policy": fact.policy}
-        if reasons := [_reason(reason) for reason in fact.reasons if is_own(reason.rule)]:
+        if reasons := [_dump_reason(reason) for reason in fact.reasons if is_own(reason.rule)]:
             raw["reasons"] = reasons
     if fact.routes:
         raw |= {"queues": [route.queue for route in fact.routes], "cases": [route.case_id for route in fact.routes]}
@@ -109,7 +108,7 @@ def receipt_of(signal_id: str, raw: bytes) -> Receipt:
     return Receipt.model_validate({"signal_id": signal_id, **orjson.loads(unpack(raw))})
 
 
-def _reason(reason: ReasonRow) -> dict[str, object]:
+def _dump_reason(reason: ReasonRow) -> dict[str, object]:
     """Named fields only: a newer version's model may have more, and both must write the same receipt during an upgrade."""
     return {"rule": reason.rule, "points": reason.points, "evidence": reason.evidence}
 
@@ -143,8 +142,8 @@ class ReceiptViews:
         bucket = bucket_of(signal_id)
         names = [name_of(signal_id, version) for version in range(1, MOST_VERSIONS + 1)]
         read = WholeRead(self._redis, atomic=True)
-        read.of(bucket).hmget(drawer(PROJECT, bucket, "r", signal_id), [short(name) for name in names])
-        read.of(bucket).hget(PROJECT.key(bucket, "x", signal_id), "text")
+        read.of(bucket).hmget(drawer(PROJECT, bucket, ProjectKey.RECEIPTS, signal_id), [short(name) for name in names])
+        read.of(bucket).hget(PROJECT.key(bucket, ProjectKey.WITHDRAWALS, signal_id), "text")
         raw_receipts, raw_withdrawal = await read.answer()
         receipts = [receipt_of(signal_id, raw) for raw in map(live_value, raw_receipts) if raw is not None]
         return told(signal_id, receipts, Withdrawal.model_validate_json(raw_withdrawal) if raw_withdrawal is not None else None)

@@ -23,7 +23,7 @@ from schemas.signals.indicators import canonical
 from stream_processors.domain.signals.routing import case_id
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.case_refs import brief
-from stream_processors.state.keys import PROJECT, bucket_of
+from stream_processors.state.keys import PROJECT, ProjectKey, bucket_of
 from tests.bench import bare
 from tests.bench.harness import answer, request
 from tests.bench.http_load import Connection, post, token_of
@@ -84,7 +84,7 @@ async def measure_pipeline(asked: dict[str, Any]) -> dict[str, float]:
     idle = deque([await Connection(asked["url"]).open() for _ in range(CONNECTIONS)])
     token = token_of(str(settings.home), settings.profile)("bank-001")
     tokenizer, rng = Tokenizer(settings.keyring()), Random(asked["seed"])
-    watch = Watch(redis, lambda pipe, name: pipe.zscore(PROJECT.key(bucket_of(name), "q", QUEUE), brief(name)))
+    watch = Watch(redis, lambda pipe, name: pipe.zscore(PROJECT.key(bucket_of(name), ProjectKey.RANKINGS, QUEUE), brief(name)))
 
     async def send(number: int) -> None:
         account = f"62{rng.randrange(10**15):015d}"

@@ -32,7 +32,7 @@ from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.log import Record
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.effects import Arg, Effect, claim, see
-from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
+from stream_processors.state.keys import BUCKETS, AssessKey, Namespace, bucket_of
 from stream_processors.state.marks import Mark, MarkKind, Marks, MarkStream, fact_mark, source_mark
 from stream_processors.state.shared_hashes import drawer_of, short
 from stream_processors.state.store import Check, RedisStore, Write, connect
@@ -55,8 +55,14 @@ def _fold(envelope: Envelope[PeerFact]) -> list[Effect]:
     _, partition, offset, _ = (envelope.origin or "").rsplit("/", 3)
     until = fact.occurred_ms + 2 * DAY_MS
     return [
-        claim(bucket_of(fact.signal_id), f"r:{fact.signal_id}", f"{partition}:{offset}", _never()),
-        see(bucket_of(fact.account), fact.account, fact.signal_id, fact.institution, fact.occurred_ms, max(until, _never())),
+        claim(AssessKey.REFERENCES.key(fact.signal_id), f"{partition}:{offset}", _never()),
+        see(
+            AssessKey.SIGHTINGS.key(fact.account),
+            fact.signal_id,
+            fact.institution,
+            fact.occurred_ms,
+            max(until, _never()),
+        ),
     ]
 
 
@@ -81,7 +87,7 @@ class Peer(Agent):
         self._validate: Callable[[Lead], int] = rule.validate
         self._signal: Callable[[Lead, int, int], Lead] = rule.signal
 
-    async def _step(self, batch: Batch) -> None:
+    async def _process_poll(self, batch: Batch) -> None:
         parts = sorted(batch.items(), key=lambda item: -len(item[1]))
         await asyncio.gather(*(self._part(dict(half)) for half in (parts[::2], parts[1::2]) if half))
 

@@ -26,7 +26,7 @@ from stream_processors.domain.signals.routing import case_id
 from stream_processors.folds.track import case_effect
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.effects import Arg, Effect, add
-from stream_processors.state.keys import FOLDS, PROJECT, bucket_of
+from stream_processors.state.keys import FOLDS, PROJECT, ProjectKey, bucket_of
 from stream_processors.state.record_views import ReceiptRow, RouteRow, SubjectRow
 from stream_processors.state.store import RedisStore, Write, connect
 from stream_processors.views.case_index import index_effects
@@ -100,7 +100,7 @@ async def fill(settings: Settings, count: int, seen: range) -> float:
     sharers: list[int] = []
     await fold(store, (effect for row in rows(tokenizer, count, Random(1), sharers) for effect in index_effects(row)))
     used = (await redis.info("memory"))["used_memory"] - before
-    await fold(store, [add(bucket_of(QUEUE), "queues", QUEUE)])
+    await fold(store, [add(ProjectKey.QUEUE_NAMES.sole(bucket_of(QUEUE)), QUEUE)])
     await fold(store, (case_effect(case_of(number, tokenizer, sealer)) for number in (*seen, *sharers[-100:])))
     await redis.aclose()
     return float(used / count)

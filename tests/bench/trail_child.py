@@ -29,7 +29,7 @@ from stream_processors.folds.track import case_effect
 from stream_processors.runtime.settings import Settings
 from stream_processors.state.case_refs import member_of
 from stream_processors.state.effects import Effect, link
-from stream_processors.state.keys import PROJECT, bucket_of
+from stream_processors.state.keys import PROJECT, ProjectKey
 from stream_processors.state.store import RedisStore, connect
 from tests.bench import bare
 from tests.bench.harness import answer, request
@@ -64,7 +64,7 @@ class Town:
             yield case_effect(case)
             for number in (payer, payee):
                 token = self.tokenizer.token("account", account(number))
-                yield link(bucket_of(token), f"t:{token}", member_of(case.case_id, QUEUE), until)
+                yield link(ProjectKey.CASE_INDEX.key(token), member_of(case.case_id, QUEUE), until)
             minor = minor * 9 // 10
 
     def _case(self, name: str, owner: int, signals: tuple[JoinedSignal, ...], *, opens: bool) -> Case:

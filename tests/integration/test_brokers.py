@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from gateway.adapters.kafka import WRITTEN, KafkaRequestLog, Position
+from gateway.adapters.kafka import WRITTEN, Position, RequestLog
 from schemas.topics import SUBMITTED, TOPICS
 from stream_processors.runtime.cluster_view import check_topics
 from stream_processors.runtime.kafka import KafkaLog
@@ -37,8 +37,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-async def log(cluster: Cluster) -> AsyncIterator[KafkaRequestLog]:
-    found = KafkaRequestLog({"bootstrap_servers": cluster.bootstrap.split(",")}, append_timeout_s=10)
+async def log(cluster: Cluster) -> AsyncIterator[RequestLog]:
+    found = RequestLog({"bootstrap_servers": cluster.bootstrap.split(",")}, append_timeout_s=10)
     await found.open()
     await until(lambda: found.health.is_ready, 30, lambda: found.health)
     yield found
@@ -61,7 +61,7 @@ def key_of(partition: int) -> bytes:
 class Load:
     """Ten records a second to each partition, and what became of them."""
 
-    def __init__(self, log: KafkaRequestLog) -> None:
+    def __init__(self, log: RequestLog) -> None:
         self.acknowledged: dict[bytes, Position] = {}
         self.refused: list[tuple[float, int]] = []
         self._log, self._over = log, asyncio.Event()
@@ -125,7 +125,7 @@ async def test_a_topic_below_the_table_is_refused_at_a_start_with_the_command_th
         refusal = await refused(options)
         assert "min.insync.replicas is 1, the topic table requires at least 2" in refusal
         assert refusal.endswith("--add-config min.insync.replicas=2")
-        log = KafkaRequestLog({"bootstrap_servers": cluster.bootstrap.split(",")}, append_timeout_s=10)
+        log = RequestLog({"bootstrap_servers": cluster.bootstrap.split(",")}, append_timeout_s=10)
         await log.open()
         try:
             await asyncio.sleep(2)
@@ -152,7 +152,7 @@ async def refused(options: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 async def test_one_leader_that_goes_away_stops_its_own_partitions_only_and_every_202_stands_in_the_log(
-    cluster: Cluster, log: KafkaRequestLog, how: str
+    cluster: Cluster, log: RequestLog, how: str
 ) -> None:
     leading = await leaders(cluster.bootstrap, SUBMITTED.name)
     victim = leading[0]
@@ -193,7 +193,7 @@ async def test_one_leader_that_goes_away_stops_its_own_partitions_only_and_every
 
 
 async def test_an_idle_gateway_is_red_within_seconds_without_a_quorum_and_green_again_by_itself(
-    cluster: Cluster, log: KafkaRequestLog
+    cluster: Cluster, log: RequestLog
 ) -> None:
     leading = await leaders(cluster.bootstrap, SUBMITTED.name)
     for node in (1, 2):

@@ -226,7 +226,7 @@ async def test_a_worker_does_not_start_on_another_cluster_and_says_so(client: Cl
     await _until("quiet", client.idle)
     said = await _refused(stack, KAFKA_BOOTSTRAP=backbone.kafka_bootstrap)
     assert "OtherLog" in said
-    assert "empty that Redis, or point REDIS_URL at another one" in said
+    assert "empty that Redis, or point REDIS_URL to another one" in said
     assert await client.idle(), "and it has touched nothing"
 
 

@@ -26,6 +26,7 @@ from stream_processors.recovery.rebuild import digest, rebuild
 from stream_processors.runtime.crash_points import POINTS
 from stream_processors.runtime.kafka import KafkaLog
 from stream_processors.runtime.settings import SHIPPED_POLICY, Settings
+from stream_processors.state.marks import MarkStream, fact_mark
 from stream_processors.topology import STAGES
 from tests.chaos.faults import FAKETIME
 from tests.support.builders import action_record, join
@@ -80,7 +81,9 @@ class Day:
     async def at_rest(self) -> None:
         """Every answer is in the index."""
         stage, deadline = STAGES["timekeeper"], time.monotonic() + WAIT_S
-        while await places(self.redis, stage.namespace, "fc", CASE_CHANGES.partitions) != await self.log.ends(CASE_CHANGES):
+        while await places(
+            self.redis, stage.namespace, fact_mark(0, MarkStream.CASES), CASE_CHANGES.partitions
+        ) != await self.log.ends(CASE_CHANGES):
             assert time.monotonic() < deadline
             await self.track.work()
             await asyncio.sleep(0.05)

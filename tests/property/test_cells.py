@@ -30,6 +30,7 @@ from stream_processors.views.receipts import project_assessed
 from tests.property.test_scorecards import STEPS, _history
 from tests.support.builders import T0, after, fact, submitted
 from tests.support.cells import cells_of, parties_of
+from tests.support.keys import key_at
 from tests.support.memory_store import MemoryRedis, MemoryStore
 from tests.support.scores import folded
 
@@ -123,7 +124,7 @@ def test_the_cells_are_those_of_the_core_in_any_order_and_grouping(
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc"), st.integers(-3, 3)), max_size=20))
 def test_counters_that_are_summed_are_those_that_are_counted_one_by_one(drawn: list[tuple[int, str, int]]) -> None:
     one_by_one, summed = MemoryRedis(), MemoryRedis()
-    effects = [counted(bucket, "n", field, by) for bucket, field, by in drawn]
+    effects = [counted(key_at(bucket, "n"), field, by) for bucket, field, by in drawn]
     _fold(one_by_one, [[effect] for effect in effects])
     _fold(summed, [effects])
     assert [bucket.values for bucket in one_by_one.buckets] == [bucket.values for bucket in summed.buckets]

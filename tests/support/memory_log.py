@@ -132,7 +132,7 @@ class MemoryLog:
         parts = [self.cluster]
         for topic in topics:
             if topic.name not in self._records:
-                raise WrongLog(f"topic {topic.name} is not there")
+                raise WrongLog(f"topic {topic.name} does not exist")
             count = len(self._records[topic.name])
             if count != topic.partitions:
                 raise WrongLog(f"topic {topic.name} has {count} partitions, but the topic table requires {topic.partitions}")

@@ -18,7 +18,7 @@ from schemas.signals.hubs import FEWEST_PRIMARIES
 from schemas.signals.retraction import name_of
 from stream_processors.state.compression import unpack
 from stream_processors.state.effects import Arg
-from stream_processors.state.keys import BUCKETS, Namespace, bucket_of
+from stream_processors.state.keys import BUCKETS, Key, Namespace, bucket_of
 from stream_processors.state.marks import STAMP, Mark, Marks, decode
 from stream_processors.state.shared_hashes import long
 from stream_processors.state.store import Check, LostState, MarkMoved, Write, read_marks
@@ -133,12 +133,12 @@ class MemoryStore:
         found = [buckets[bucket_of(name)].values.get(f"k:{name}", {}).get("case") for name in case_ids]
         return [None if raw is None else unpack(raw) for raw in found]
 
-    async def scores(self, stamp: str, keys: Sequence[tuple[int, str]]) -> list[dict[bytes, int]]:
+    async def scores(self, stamp: str, keys: Sequence[Key]) -> list[dict[bytes, int]]:
         await asyncio.sleep(0)
         buckets = self._alive()
-        if any(buckets[bucket].marks.get(STAMP) != stamp for bucket, _ in keys):
+        if any(buckets[bucket].marks.get(STAMP) != stamp for bucket in {key.bucket for key in keys}):
             raise LostState("a stamp disappeared while sets were read")
-        return [dict(buckets[bucket].values.get(key, {})) for bucket, key in keys]
+        return [dict(buckets[key.bucket].values.get(key.text, {})) for key in keys]
 
     async def tell(self, channel: str, message: bytes) -> None:
         self._alive()
@@ -156,7 +156,7 @@ def _guard(bucket: Bucket, stamp: str, write: Write) -> None:
     for mark, expected in write.checks.items():
         found = bucket.marks.get(mark.encode(), "0")
         if not _stands(found, expected):
-            raise MarkMoved(f"STALE {mark} is {found}, not {expected}")
+            raise MarkMoved(f"STALE {mark.encode()} is {found}, not {expected}")
     bucket.marks.update({mark.encode(): str(value) for mark, value in write.sets.items()})
     if write.stamp is not None:
         bucket.marks[STAMP] = write.stamp

@@ -14,6 +14,7 @@ from stream_processors.state.case_refs import brief, in_full, indexed, member_of
 from stream_processors.state.keys import PROJECT
 from stream_processors.views.case_index import index_effects
 from tests.support.builders import account, action_record, fact, fact_record, move, phone, submission, submitted
+from tests.support.keys import key_at
 from tests.support.memory_store import MemoryRedis, MemoryStore
 from tests.support.world import World, content
 
@@ -62,7 +63,7 @@ async def test_the_longest_time_of_an_entry_counts_whatever_the_order() -> None:
         from stream_processors.state.store import Write
 
         for name, until in order:
-            await store.call("fold", "s", {0: Write({}, {}, link(0, "t:x", name.encode(), until).args)})
+            await store.call("fold", "s", {0: Write({}, {}, link(key_at(0, "t:x"), name.encode(), until).args)})
         states.append((server.buckets[0].values, server.buckets[0].ends))
     assert all(state == states[0] for state in states)
     assert states[0] == ({"t:x": {b"a": 6_000_000_000_000, b"b": 5_500_000_000_000}}, {"t:x": 6_000_000_000_000})

@@ -13,7 +13,6 @@ from tests.quality.measure import measure
 pytestmark = pytest.mark.xdist_group("quality")  # measured once, in one process
 
 REACHED = {
-    "function names of a single word": 39.31,
     "classes that share their name": 11.21,
     "parameters of a function, most": 17,
     "product": 51_510,
@@ -22,6 +21,7 @@ REACHED = {
 """What was reached of the figures that are not at their limits. Lower it whenever the code gets better; never raise it."""
 MET = (
     "vague words among bound names",
+    "function names of a single word",
     "module, median",
     "module, longest",
     "function, 95th percentile",

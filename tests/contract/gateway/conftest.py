@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.adapters.idempotency import Idempotency
-from gateway.adapters.kafka import KafkaRequestLog, RequestLog
+from gateway.adapters.kafka import RequestLog
 from gateway.adapters.redis import Pipelining
 from gateway.security.rate_limits import Rates, RedisRates
 from tests.contract.gateway.folded import Folded, FoldedFake, FoldedRedis
@@ -50,7 +50,7 @@ async def log(real: Any) -> AsyncIterator[RequestLog]:
     if real is None:
         yield FakeLog()
         return
-    log = KafkaRequestLog({"bootstrap_servers": real.kafka_bootstrap}, append_timeout_s=10)
+    log = RequestLog({"bootstrap_servers": real.kafka_bootstrap}, append_timeout_s=10)
     await log.open()
     yield log
     await log.close()

@@ -211,5 +211,5 @@ async def test_another_partition_count_than_the_tables_is_refused_and_says_so(fo
 
 
 async def test_a_missing_topic_is_refused_and_says_so(found: Found) -> None:
-    with pytest.raises(WrongLog, match="no-such-topic is not there"):
+    with pytest.raises(WrongLog, match="no-such-topic does not exist"):
         await found.log.identity([replace(found.topic, name="no-such-topic")])

@@ -19,6 +19,7 @@ from stream_processors.state.keys import NAMESPACES, Namespace
 from stream_processors.state.shared_hashes import drawer, drawer_of, lone_rows, only, taken
 from stream_processors.state.store import RedisStore, Write, connect
 from tests.support.clock import Clock
+from tests.support.keys import key_at
 from tests.support.memory_store import MemoryRedis, MemoryStore
 
 pytestmark = pytest.mark.integration
@@ -42,9 +43,9 @@ def seen(rnd: Random) -> Step:
     until = occurred + rnd.choice((7, 8)) * DAY
     match rnd.randrange(6):
         case 0:
-            return "fold", see(BUCKET, token, named, who, occurred, until).args
+            return "fold", see(key_at(BUCKET, f"s:{token}"), named, who, occurred, until).args
         case 1:
-            return "fold", unsee(BUCKET, token, content, who, beside).args
+            return "fold", unsee(key_at(BUCKET, f"s:{token}"), content, who, beside).args
         case 2:
             return "withdraw", ("u", token, drawer_of(token), content, who, beside)
         case 3:
@@ -58,9 +59,9 @@ def mark(rnd: Random) -> Step:
     until, most = at + rnd.choice((7, 8)) * DAY, 2
     match rnd.randrange(6):
         case 0:
-            return "fold", keep(BUCKET, f"v:{token}", at, member, until, most).args
+            return "fold", keep(key_at(BUCKET, f"v:{token}"), at, member, until, most).args
         case 1:
-            return "fold", bury(BUCKET, f"v:{token}", member, until).args
+            return "fold", bury(key_at(BUCKET, f"v:{token}"), member, until).args
         case 2:
             return "withdraw", ("x", f"v:{token}", drawer_of(token), member, rnd.choice((0, until)))
         case 3:
@@ -104,17 +105,17 @@ async def test_two_states_are_compared_by_names_that_people_know(backbone: Any, 
     signal, content = "sig-Jt3gKvaDTeLIf1nLzLiD7Q", "yo35cABu6zMpRRWom6-9sw"
     namespace = Namespace(f"sn{secrets.token_hex(3)}-")
     monkeypatch.setitem(NAMESPACES, "assess", namespace)
-    monkeypatch.setattr(rebuild, "ASSESS", namespace)
+    monkeypatch.setattr(rebuild.keys, "ASSESS", namespace)
     redis = connect(backbone.redis_url)
     store = RedisStore(redis, namespace)
     await store.open()
     try:
         await store.set_stamp(STAMP)
         effects = (
-            claim(BUCKET, f"r:{signal}", "3:7 body", NOW + DAY),
-            take(BUCKET, f"c:{content}", f"{signal}/2", NOW + DAY),
-            see(BUCKET, "k1.one", content, "bank-1", NOW, NOW + DAY),
-            keep(BUCKET, "v:k1.two", NOW, "pone", NOW + DAY),
+            claim(key_at(BUCKET, f"r:{signal}"), "3:7 body", NOW + DAY),
+            take(key_at(BUCKET, f"c:{content}"), f"{signal}/2", NOW + DAY),
+            see(key_at(BUCKET, "s:k1.one"), content, "bank-1", NOW, NOW + DAY),
+            keep(key_at(BUCKET, "v:k1.two"), NOW, "pone", NOW + DAY),
         )
         for effect in effects:
             await store.call("fold", STAMP, {BUCKET: Write({}, {}, effect.args)})

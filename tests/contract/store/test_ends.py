@@ -15,6 +15,7 @@ from stream_processors.state.effects import Effect, bury, claim, enter, keep, li
 from stream_processors.state.keys import Namespace
 from stream_processors.state.shared_hashes import END_BYTES, HEAD, drawer, drawer_of
 from stream_processors.state.store import RedisStore, Write, connect
+from tests.support.keys import key_at
 
 pytestmark = pytest.mark.integration
 
@@ -73,7 +74,7 @@ def neighbours(count: int) -> list[str]:
 async def test_a_drawer_lives_as_long_as_its_longest_value_whatever_the_order(state: State, seed: int) -> None:
     rnd = Random(seed)
     ends = {name: NOW + rnd.randrange(1, 4000) * HOUR_MS for name in neighbours(20)}
-    effects = [claim(BUCKET, f"r:{name}", "x", at) for name, at in ends.items()]
+    effects = [claim(key_at(BUCKET, f"r:{name}"), "x", at) for name, at in ends.items()]
     rnd.shuffle(effects)
     await state.fold(effects)
     last, found = max(ends.values()), await state.end(f"r={drawer_of('sig-0')}")
@@ -85,10 +86,10 @@ async def test_a_set_ends_a_step_after_its_longest_member_whatever_the_order(sta
     rnd = Random(seed)
     ends = [NOW + rnd.randrange(1, 4000) * HOUR_MS for _ in range(12)]
     ends.append(max(ends) + STEP_MS - max(ends) % STEP_MS)  # exactly on a step
-    effects = [see(BUCKET, "t", f"c{n}", f"bank-{n % 3}", NOW + n, at) for n, at in enumerate(ends)]
-    effects += [keep(BUCKET, "v:t", n, f"m{n}", at, 32) for n, at in enumerate(ends)]
-    effects += [link(BUCKET, "t:t", f"case-{n}".encode(), at) for n, at in enumerate(ends)]
-    effects += [bury(BUCKET, "v:t", f"m{n}", at) for n, at in enumerate(ends)]
+    effects = [see(key_at(BUCKET, "s:t"), f"c{n}", f"bank-{n % 3}", NOW + n, at) for n, at in enumerate(ends)]
+    effects += [keep(key_at(BUCKET, "v:t"), n, f"m{n}", at, 32) for n, at in enumerate(ends)]
+    effects += [link(key_at(BUCKET, "t:t"), f"case-{n}".encode(), at) for n, at in enumerate(ends)]
+    effects += [bury(key_at(BUCKET, "v:t"), f"m{n}", at) for n, at in enumerate(ends)]
     rnd.shuffle(effects)
     await state.fold(effects)
     last = (max(ends) + STEP_MS) // 1000
@@ -98,8 +99,8 @@ async def test_a_set_ends_a_step_after_its_longest_member_whatever_the_order(sta
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_floor_beside_the_claims_ends_by_itself_and_holds_the_drawer(state: State, seed: int) -> None:
     effects = [
-        claim(BUCKET, "r:sig-0", "x", NOW + HOUR_MS),
-        *(raise_floor(BUCKET, "t:sig-0", floor, NOW + floor * 24 * HOUR_MS) for floor in (2, 3, 4)),
+        claim(key_at(BUCKET, "r:sig-0"), "x", NOW + HOUR_MS),
+        *(raise_floor(key_at(BUCKET, "t:sig-0"), floor, NOW + floor * 24 * HOUR_MS) for floor in (2, 3, 4)),
     ]
     Random(seed).shuffle(effects)
     await state.fold(effects)
@@ -114,20 +115,20 @@ async def test_the_end_of_a_key_moves_once_a_step_and_not_with_every_value(state
     start = NOW - NOW % STEP_MS + 10 * STEP_MS
     before = await state.commands("pexpireat")
     names = neighbours(40)
-    await state.fold([claim(BUCKET, f"r:{name}", "x", start + n) for n, name in enumerate(names)])
-    await state.fold([see(BUCKET, "t", name, "bank-1", NOW, start + n) for n, name in enumerate(names)])
-    await state.fold([enter(BUCKET, "k:t", f"queue-{n}", start + n) for n in range(9)])
+    await state.fold([claim(key_at(BUCKET, f"r:{name}"), "x", start + n) for n, name in enumerate(names)])
+    await state.fold([see(key_at(BUCKET, "s:t"), name, "bank-1", NOW, start + n) for n, name in enumerate(names)])
+    await state.fold([enter(key_at(BUCKET, "k:t"), f"queue-{n}", start + n) for n in range(9)])
     assert await state.commands("pexpireat") - before == 4, "the first sighting lay in a drawer"
 
 
 async def test_a_drawer_is_swept_once_a_step_and_nothing_live_goes(state: State) -> None:
     names = neighbours(12)
     dead, live, late = names[:5], names[5:11], names[11]
-    await state.fold([put(BUCKET, f"j:{name}", b"x", NOW + HOUR_MS * 99) for name in live])
-    await state.fold([put(BUCKET, f"j:{name}", b"x", NOW - 1) for name in dead])
+    await state.fold([put(key_at(BUCKET, f"j:{name}"), b"x", NOW + HOUR_MS * 99) for name in live])
+    await state.fold([put(key_at(BUCKET, f"j:{name}"), b"x", NOW - 1) for name in dead])
     key = drawer(state.namespace, BUCKET, "j", "sig-0")
     assert await state.redis.hlen(key) == 12, "past its end, but just swept"
     ends = (await state.redis.hget(key, "")).hex()[:12]
     await state.redis.hset(key, "", bytes.fromhex(ends) + (NOW - STEP_MS - 1).to_bytes(6, "big"))  # as if a step had passed
-    await state.fold([put(BUCKET, f"j:{late}", b"x", NOW + HOUR_MS)])
+    await state.fold([put(key_at(BUCKET, f"j:{late}"), b"x", NOW + HOUR_MS)])
     assert set(await state.redis.hkeys(key)) == {HEAD, *(name.encode() for name in (*live, late))}

@@ -47,6 +47,7 @@ from stream_processors.state.keys import ASSESS, BUCKETS, Namespace, bucket_of
 from stream_processors.state.shared_hashes import END_BYTES, drawer, drawer_of, linked, long
 from stream_processors.state.store import LostState, MarkMoved, RedisStore, Store, Write, connect
 from tests.support.clock import Clock
+from tests.support.keys import key_at
 from tests.support.memory_store import MemoryRedis, MemoryStore, marks_by_name
 
 STAMP = "cluster|topic=1:2#gen"
@@ -188,15 +189,15 @@ async def test_a_claim_ends_at_its_time(found: Found) -> None:
 
 
 async def test_a_claim_of_the_log_is_the_claim_that_was_observed(found: Found) -> None:
-    await _fold(found, claim(2, "r:sig-1", "0:7 body", LATER))
+    await _fold(found, claim(key_at(2, "r:sig-1"), "0:7 body", LATER))
     assert await _claim(found, 2, "0:9 other") == [b"0:7 body", 0, []]
-    await _fold(found, claim(2, "r:sig-1", "0:9 other", LATER))
+    await _fold(found, claim(key_at(2, "r:sig-1"), "0:9 other", LATER))
     assert await _claim(found, 2, "0:9 other") == [b"0:7 body", 0, []]
 
 
 async def test_a_newer_version_has_a_claim_of_its_own_and_makes_the_older_ones_dead(found: Found) -> None:
     await _claim(found, 3, "0:7 body")
-    await _fold(found, put(3, "j:sig-1", b"what it added", LATER))
+    await _fold(found, put(key_at(3, "j:sig-1"), b"what it added", LATER))
     assert await _claim(found, 3, "0:8 body", 3) == [b"", 0, [b"what it added"]]
     assert await _claim(found, 3, "0:9 body", 2) == [b"", 3, [b"what it added"]]
     assert await _claim(found, 3, "0:7 body") == [b"0:7 body", 3, []]
@@ -213,21 +214,21 @@ async def _find(found: Found, below: int, versions: int = 4, until: int = LATER)
 async def test_a_floor_only_rises_and_looking_does_not_make_one(found: Found) -> None:
     assert await _find(found, 0) == [0]
     assert [await _find(found, below) for below in (2, 1 << 20, 3, 0)] == [[2], [1 << 20], [1 << 20], [1 << 20]]
-    await _fold(found, raise_floor(3, "t:sig-1", 5, LATER))
+    await _fold(found, raise_floor(key_at(3, "t:sig-1"), 5, LATER))
     assert await _claim(found, 3, "0:0 x") == [b"", 1 << 20, []]
 
 
 async def test_a_floor_ends_with_the_latest_of_those_that_raised_it(found: Found) -> None:
-    await _fold(found, raise_floor(3, "t:sig-1", 2, NOW - 1))
+    await _fold(found, raise_floor(key_at(3, "t:sig-1"), 2, NOW - 1))
     assert await _find(found, 0) == [0]
-    await _fold(found, raise_floor(3, "t:sig-1", 2, LATER), raise_floor(3, "t:sig-1", 2, NOW - 1))
+    await _fold(found, raise_floor(key_at(3, "t:sig-1"), 2, LATER), raise_floor(key_at(3, "t:sig-1"), 2, NOW - 1))
     assert await _find(found, 0) == [2]
 
 
 async def test_a_retraction_finds_the_versions_that_are_known(found: Found) -> None:
     await _claim(found, 3, "0:7 body")
     await _claim(found, 3, "5:1 body", 3)
-    await _fold(found, put(3, "j:sig-1/3", b"added", LATER), put(3, "j:sig-1/4", b"too new", LATER))
+    await _fold(found, put(key_at(3, "j:sig-1/3"), b"added", LATER), put(key_at(3, "j:sig-1/4"), b"too new", LATER))
     assert await _find(found, 4, versions=3) == [4, 1, b"0:7 body", b"", 3, b"5:1 body", b"added"]
 
 
@@ -238,9 +239,9 @@ async def test_a_content_is_let_go_by_the_name_that_holds_it_only(found: Found) 
     await _call(found, "observe", 1, *_content("sig-1"))
     assert await _call(found, "withdraw", 1, *let_go("sig-2", 1)) == [b"sig-1"]
     assert await _call(found, "withdraw", 1, *let_go("sig-1", 0), *let_go("sig-2", 0)) == [b"", b"sig-1"]
-    await _fold(found, release(1, "c:content", "sig-2"))
+    await _fold(found, release(key_at(1, "c:content"), "sig-2"))
     assert await _call(found, "withdraw", 1, *let_go("sig-1", 1), *let_go("sig-2", 0)) == [b"", b""]
-    await _fold(found, take(1, "c:content", "sig-2", LATER), release(1, "c:content", "sig-2"))
+    await _fold(found, take(key_at(1, "c:content"), "sig-2", LATER), release(key_at(1, "c:content"), "sig-2"))
     assert (await _call(found, "observe", 1, *_content("sig-1")))[0] == b""
 
 
@@ -265,7 +266,7 @@ async def test_names_are_parted_whatever_bytes_their_short_forms_have(found: Fou
 
     async def held_after(name: str) -> str:
         if by_the_log:
-            await _fold(found, take(1, "c:content", name, LATER))
+            await _fold(found, take(key_at(1, "c:content"), name, LATER))
         return long((await _call(found, "observe", 1, *_content(name)))[0])
 
     first = ids[0]
@@ -278,7 +279,7 @@ async def test_names_are_parted_whatever_bytes_their_short_forms_have(found: Fou
 async def test_a_sighting_that_is_taken_back_is_no_longer_counted(found: Found, by_the_log: bool) -> None:
     async def taken_back(content: str, institution: str) -> None:
         if by_the_log:
-            await _fold(found, unsee(1, "t", content, institution, ""))
+            await _fold(found, unsee(key_at(1, "s:t"), content, institution, ""))
         else:
             await _call(found, "withdraw", 1, "u", "t", drawer_of("t"), content, institution, "")
 
@@ -300,9 +301,11 @@ async def test_a_sighting_that_is_taken_back_is_no_longer_counted(found: Found, 
 
 async def test_an_institution_is_found_again_behind_many_sightings_of_others(found: Found) -> None:
     for n in range(1100):
-        await _fold(found, see(1, "t", f"o{n}", "bank-002", NOW - n, LATER))
-    await _fold(found, see(1, "t", "old", "bank-001", NOW - DAY, LATER), see(1, "t", "new", "bank-001", NOW, LATER))
-    await _fold(found, unsee(1, "t", "new", "bank-001", ""))
+        await _fold(found, see(key_at(1, "s:t"), f"o{n}", "bank-002", NOW - n, LATER))
+    await _fold(
+        found, see(key_at(1, "s:t"), "old", "bank-001", NOW - DAY, LATER), see(key_at(1, "s:t"), "new", "bank-001", NOW, LATER)
+    )
+    await _fold(found, unsee(key_at(1, "s:t"), "new", "bank-001", ""))
     assert await _seen(found, *_sighting("x", "bank-002", NOW, since=NOW - 2 * DAY)) == [1102, 2, 0]
     assert await _seen(found, *_sighting("x", "bank-002", NOW, since=NOW - DAY)) == [1101, 1, 0]
 
@@ -316,16 +319,16 @@ async def test_what_a_victim_or_a_transfer_left_is_not_counted_when_it_is_taken_
 
     async def taken_back(key: str, member: str) -> None:
         if by_the_log:
-            await _fold(found, bury(1, key, member, LATER))
+            await _fold(found, bury(key_at(1, key), member, LATER))
         else:
             await _call(found, "withdraw", 1, "x", key, drawer_of("t"), member, LATER)
 
-    await _fold(found, keep(1, "v:t", NOW - 9, "pone", LATER, 2), keep(1, "v:t", NOW - 5, "ptwo", LATER, 2))
+    await _fold(found, keep(key_at(1, "v:t"), NOW - 9, "pone", LATER, 2), keep(key_at(1, "v:t"), NOW - 5, "ptwo", LATER, 2))
     await taken_back("v:t", "ptwo")
     assert await victims() == [1, 9]
-    await _fold(found, keep(1, "v:t", NOW - 7, "pthree", LATER, 2))
+    await _fold(found, keep(key_at(1, "v:t"), NOW - 7, "pthree", LATER, 2))
     assert await victims() == [1, 7], "what is taken back holds its place among the newest"
-    await _fold(found, keep(1, "v:t", NOW - 5, "ptwo", LATER, 2))
+    await _fold(found, keep(key_at(1, "v:t"), NOW - 5, "ptwo", LATER, 2))
     assert await victims() == [2, 5], "kept again it counts again"
 
     async def transfers(member: str = "") -> list[int]:
@@ -333,7 +336,7 @@ async def test_what_a_victim_or_a_transfer_left_is_not_counted_when_it_is_taken_
         return await _call(found, "observe", 1, *row)
 
     out, into = "oto---------bank0001content-idA5CNY", "ifrom-------bank0001content-idB5CNY"
-    await _fold(found, keep(1, "f:t", NOW - 8, into, LATER, 9))
+    await _fold(found, keep(key_at(1, "f:t"), NOW - 8, into, LATER, 9))
     assert await transfers(out) == [1, 1, 8]
     await taken_back("f:t", into)
     assert await transfers() == [1, 1, -1]
@@ -342,16 +345,16 @@ async def test_what_a_victim_or_a_transfer_left_is_not_counted_when_it_is_taken_
 
 
 async def test_what_never_counted_leaves_its_place(found: Found) -> None:
-    await _fold(found, keep(1, "v:t", NOW, "pone", LATER, 2))
+    await _fold(found, keep(key_at(1, "v:t"), NOW, "pone", LATER, 2))
     await _call(found, "withdraw", 1, "x", "v:t", drawer_of("t"), "pone", 0)
     assert await found.ranked(1, "v:t") == {}
 
 
 async def test_what_is_dropped_is_gone_and_only_a_higher_number_replaces_a_text(found: Found) -> None:
-    await _fold(found, put(3, "j:sig-1", b"added", LATER), drop(3, "j:sig-1"), drop(3, "j:sig-1"))
+    await _fold(found, put(key_at(3, "j:sig-1"), b"added", LATER), drop(key_at(3, "j:sig-1")), drop(key_at(3, "j:sig-1")))
     assert await _find(found, 0) == [0]
     for number, text in ((2, b"two"), (1, b"one"), (2, b"other"), (3, b"three"), (1, b"late")):
-        await _fold(found, put_newer(3, "x:sig-1", number, text, LATER))
+        await _fold(found, put_newer(key_at(3, "x:sig-1"), number, text, LATER))
     assert await found.texts(3, "x:sig-1") == {"rev": b"3", "text": b"three"}
 
 
@@ -398,7 +401,7 @@ async def test_what_was_taken_back_was_seen_beside_nothing(found: Found, by_the_
     async def taken_back(content: str, primary: str) -> None:
         who = f"bank-00{content[-1]}"
         if by_the_log:
-            await _fold(found, unsee(1, "t", content, who, primary))
+            await _fold(found, unsee(key_at(1, "s:t"), content, who, primary))
         else:
             await _call(found, "withdraw", 1, "u", "t", drawer_of("t"), content, who, primary)
 
@@ -415,7 +418,7 @@ async def test_what_was_taken_back_was_seen_beside_nothing(found: Found, by_the_
 
 
 async def test_a_suspect_tells_its_queues_when_it_is_asked_for_them(found: Found) -> None:
-    await _fold(found, enter(1, "k:t", "queue-b", LATER))
+    await _fold(found, enter(key_at(1, "k:t"), "queue-b", LATER))
     asked = of_suspect("t", "c1", "bank-001", NOW, NOW - DAY, NOW - 7 * DAY, LATER, NOW, queues=True)
     assert (await _call(found, "observe", 1, *asked))[4] == [b"queue-b"]
     assert (await _call(found, "observe", 1, *_sighting("c1", "bank-001", NOW)))[4] == []
@@ -423,7 +426,7 @@ async def test_a_suspect_tells_its_queues_when_it_is_asked_for_them(found: Found
 
 async def test_a_content_is_claimed_by_a_signal_and_tells_the_queues_of_its_subject(found: Found) -> None:
     assert await _call(found, "observe", 1, *_content("sig-1")) == [b"", []]
-    await _fold(found, *(enter(1, "k:token", queue, LATER) for queue in ("queue-b", "queue-a", "queue-b")))
+    await _fold(found, *(enter(key_at(1, "k:token"), queue, LATER) for queue in ("queue-b", "queue-a", "queue-b")))
     holder, queues = await _call(found, "observe", 1, *_content("sig-2"))
     assert (holder, sorted(queues)) == (b"sig-1", [b"queue-a", b"queue-b"])
 
@@ -450,14 +453,14 @@ async def test_what_happened_before_the_window_is_not_counted(found: Found) -> N
 
 async def test_the_sightings_of_the_log_are_the_sightings_that_were_observed(found: Found) -> None:
     await _seen(found, *_sighting("c1", "bank-001", NOW))
-    await _fold(found, see(1, "t", "c1", "bank-001", NOW, LATER), see(1, "t", "c2", "bank-002", NOW, LATER))
+    await _fold(found, see(key_at(1, "s:t"), "c1", "bank-001", NOW, LATER), see(key_at(1, "s:t"), "c2", "bank-002", NOW, LATER))
     assert await _seen(found, *_sighting("c2", "bank-002", NOW)) == [2, 2, 0]
 
 
 async def test_sightings_end_together_at_the_longest_time_of_any(found: Found) -> None:
-    await _fold(found, see(1, "t", "c1", "bank-001", NOW, LATER), see(1, "t", "c2", "bank-002", NOW, NOW - 1))
+    await _fold(found, see(key_at(1, "s:t"), "c1", "bank-001", NOW, LATER), see(key_at(1, "s:t"), "c2", "bank-002", NOW, NOW - 1))
     assert await _seen(found, *_sighting("c3", "bank-001", NOW)) == [3, 2, 0]
-    await _fold(found, see(1, "gone", "c1", "bank-001", NOW, NOW - DAY))
+    await _fold(found, see(key_at(1, "s:gone"), "c1", "bank-001", NOW, NOW - DAY))
     assert await _seen(found, *_sighting("c3", "bank-001", NOW, token="gone")) == [1, 1, 0]
 
 
@@ -475,11 +478,11 @@ async def test_an_echo_reads_the_sightings_and_is_none(found: Found) -> None:
 
 
 async def test_a_confirmed_case_counts_until_its_time_or_until_it_is_taken_back(found: Found) -> None:
-    await _fold(found, keep(1, "d:t", LATER, "case-1", LATER), keep(1, "d:t", NOW - 1, "case-2", LATER))
+    await _fold(found, keep(key_at(1, "d:t"), LATER, "case-1", LATER), keep(key_at(1, "d:t"), NOW - 1, "case-2", LATER))
     assert await _seen(found, *_sighting("c1", "bank-001", NOW)) == [1, 1, 1]
-    await _fold(found, keep(1, "d:t", LATER - 1, "case-1", LATER))
+    await _fold(found, keep(key_at(1, "d:t"), LATER - 1, "case-1", LATER))
     assert await found.ranked(1, "d:t") == {"case-1": LATER, "case-2": NOW - 1}, "an older verdict changes nothing"
-    await _fold(found, unrank(1, "d:t", "case-1"))
+    await _fold(found, unrank(key_at(1, "d:t"), "case-1"))
     assert await _seen(found, *_sighting("c1", "bank-001", NOW)) == [1, 1, 0]
 
 
@@ -495,7 +498,7 @@ async def test_a_payment_after_a_call_of_the_same_victim_is_found_whichever_come
     assert await _call(found, "observe", 1, *_mark("c2", NOW - 90_000, "p", span=(NOW - 90_000, NOW + DAY))) == [0, 90_000]
     assert await _call(found, "observe", 1, *_mark("o1", NOW, "", before=NOW)) == [4, -1]
     assert await _call(found, "observe", 1, *_mark("", NOW, "c", before=NOW)) == [4, 60_000], "an echo only reads"
-    await _fold(found, keep(1, "v:t", NOW, "p1", LATER, 32), keep(1, "v:t", NOW, "p2", LATER, 32))
+    await _fold(found, keep(key_at(1, "v:t"), NOW, "p1", LATER, 32), keep(key_at(1, "v:t"), NOW, "p2", LATER, 32))
     assert await _call(found, "observe", 1, *_mark("", NOW, "", before=NOW)) == [5, -1]
 
 
@@ -527,7 +530,7 @@ async def test_nearly_the_same_money_that_goes_on_is_held_for_so_long(found: Fou
 
 async def test_of_a_bounded_set_the_newest_stay_in_whatever_order_they_come(found: Found) -> None:
     for at in (5, 1, 4, 2, 3, 1, 5):
-        await _fold(found, keep(1, "f:t", at, f"m{at}", LATER, 3))
+        await _fold(found, keep(key_at(1, "f:t"), at, f"m{at}", LATER, 3))
     assert await found.ranked(1, "f:t") == {"m3": 3, "m4": 4, "m5": 5}
 
 
@@ -537,7 +540,7 @@ async def test_of_a_bounded_set_the_newest_stay_in_whatever_order_they_come(foun
 async def test_only_a_newer_revision_replaces_a_case(found: Found) -> None:
     bucket = bucket_of("case-1")
     for revision, value in ((2, b"two"), (1, b"one"), (2, b"other"), (3, "三".encode())):
-        await _fold(found, put_case(bucket, "k:case-1", revision, value))
+        await _fold(found, put_case(key_at(bucket, "k:case-1"), revision, value))
         wanted = {1: b"two", 2: b"two", 3: "三".encode()}[revision]
         assert await found.store.cases(STAMP, ["case-1"]) == [wanted]
 
@@ -546,7 +549,7 @@ async def test_a_case_stands_in_one_set_at_a_time_and_only_its_present_revision_
     bucket = bucket_of("case-1")
 
     async def moved(revision: int, where: str, since: int) -> list[dict[str, int]]:
-        await _fold(found, stand(bucket, "k:case-1", revision, b"x", where, since, b"case-1"))
+        await _fold(found, stand(key_at(bucket, "k:case-1"), revision, b"x", where, since, b"case-1"))
         return [await found.ranked(bucket, key) for key in ("w:open:high:q", "w:claimed:high:q")]
 
     assert await moved(1, "w:open:high:q", NOW) == [{"case-1": NOW}, {}]
@@ -560,15 +563,20 @@ async def test_a_case_stands_in_one_set_at_a_time_and_only_its_present_revision_
 
 
 async def test_cases_are_answered_in_order_and_a_missing_one_is_none(found: Found) -> None:
-    await _fold(found, put_case(bucket_of("case-b"), "k:case-b", 1, b"b"))
+    await _fold(found, put_case(key_at(bucket_of("case-b"), "k:case-b"), 1, b"b"))
     assert await found.store.cases(STAMP, ["case-a", "case-b", "case-b"]) == [None, b"b", b"b"]
     assert await found.store.cases(STAMP, []) == []
 
 
 async def test_a_sorted_set_is_answered_with_its_scores_and_none_is_empty(found: Found) -> None:
-    await _fold(found, rank(3, "u:one", 2, b"\x00case-1"), rank(3, "u:one", 1, b"case-2"), rank(3, "u:one", 1, b"\x00case-1"))
-    await _fold(found, rank(3, "u:two", 1, b"case-1"), unrank(3, "u:two", b"case-1"))
-    asked = [(3, "u:one"), (3, "u:two"), (5, "u:one")]
+    await _fold(
+        found,
+        rank(key_at(3, "u:one"), 2, b"\x00case-1"),
+        rank(key_at(3, "u:one"), 1, b"case-2"),
+        rank(key_at(3, "u:one"), 1, b"\x00case-1"),
+    )
+    await _fold(found, rank(key_at(3, "u:two"), 1, b"case-1"), unrank(key_at(3, "u:two"), b"case-1"))
+    asked = [key_at(3, "u:one"), key_at(3, "u:two"), key_at(5, "u:one")]
     assert await found.store.scores(STAMP, asked) == [{b"\x00case-1": 1, b"case-2": 1}, {}, {}]
     assert await found.store.scores(STAMP, []) == []
 
@@ -582,18 +590,18 @@ async def test_what_a_day_adds_its_month_and_year_have_too_and_a_cell_at_zero_is
     async def cells(period: str) -> dict[str, bytes]:
         return await found.texts(2, f"z:i:{period}:bank-1")
 
-    await _fold(found, tally(2, "z:i:2026-03-02:bank-1", ends, ("reports", 2), ("time_report:017", 1)))
-    await _fold(found, tally(2, "z:i:2026-03-09:bank-1", ends, ("reports", 3), ("stopped_minor", 1 << 60)))
+    await _fold(found, tally(key_at(2, "z:i:2026-03-02:bank-1"), ends, ("reports", 2), ("time_report:017", 1)))
+    await _fold(found, tally(key_at(2, "z:i:2026-03-09:bank-1"), ends, ("reports", 3), ("stopped_minor", 1 << 60)))
     assert await cells("2026-03-02") == {"reports": b"2", "time_report:017": b"1"}
     assert await cells("2026-03") == await cells("2026")
     assert await cells("2026") == {"reports": b"5", "time_report:017": b"1", "stopped_minor": b"%d" % (1 << 60)}
-    await _fold(found, tally(2, "z:i:2026-03-02:bank-1", ends, ("time_report:017", -1), ("reports", -2)))
+    await _fold(found, tally(key_at(2, "z:i:2026-03-02:bank-1"), ends, ("time_report:017", -1), ("reports", -2)))
     assert await cells("2026-03-02") == {}
     assert await cells("2026-03") == {"reports": b"3", "stopped_minor": b"%d" % (1 << 60)}
 
 
 async def test_cells_end_at_their_time_each_period_at_its_own(found: Found) -> None:
-    await _fold(found, tally(2, "z:u:2026-03-02:q:1", (NOW - 1, NOW - 1, LATER), ("cases", 1)))
+    await _fold(found, tally(key_at(2, "z:u:2026-03-02:q:1"), (NOW - 1, NOW - 1, LATER), ("cases", 1)))
     assert await found.texts(2, "z:u:2026-03-02:q:1") == await found.texts(2, "z:u:2026-03:q:1") == {}
     assert await found.texts(2, "z:u:2026:q:1") == {"cases": b"1"}
 
@@ -634,7 +642,7 @@ async def test_a_wrong_mark_is_a_moved_state_and_nothing_is_touched(found: Found
         "claim": ("sig-1", drawer_of("sig-1"), 1, "0:0 x", LATER),
         "withdraw": ("f", "sig-1", drawer_of("sig-1"), 9, LATER, 0),
         "observe": _sighting("c1", "bank-001", NOW),
-        "fold": put_case(0, "k:case", 1, b"x").args,
+        "fold": put_case(key_at(0, "k:case"), 1, b"x").args,
     }
     await _call(found, "fold", 0, sets={"s0": 5})
     for checks in ({"s0": 4}, {"s0": 6}, {"s0": 5, "s1": 1}, {"s1": 1, "s0": 5}):
@@ -655,7 +663,7 @@ async def test_a_wrong_stamp_is_a_lost_state_and_nothing_is_touched(found: Found
         with pytest.raises(LostState):
             await found.store.cases(stamp, ["case-1"])
         with pytest.raises(LostState):
-            await found.store.scores(stamp, [(3, "u:one")])
+            await found.store.scores(stamp, [key_at(3, "u:one")])
     await _untouched(found)
     assert await found.store.marks() == [{}] * BUCKETS
 
@@ -684,7 +692,7 @@ async def test_an_emptied_store_is_noticed_by_every_call(found: Found) -> None:
     with pytest.raises(LostState):
         await found.store.cases(STAMP, ["case-1"])
     with pytest.raises(LostState):
-        await found.store.scores(STAMP, [(3, "u:one")])
+        await found.store.scores(STAMP, [key_at(3, "u:one")])
 
 
 async def test_a_stamp_is_set_in_every_bucket_and_seen_by_everybody(found: Found) -> None:
@@ -743,7 +751,7 @@ async def test_a_broken_connection_never_comes_back_silently(found: Found) -> No
 
 
 async def test_a_cleared_store_has_nothing_left_and_takes_the_first_claim_again(found: Found) -> None:
-    await _fold(found, claim(3, "r:sig-1", "0:1", LATER), claim(11, "c:one", "sig-1", LATER))
+    await _fold(found, claim(key_at(3, "r:sig-1"), "0:1", LATER), claim(key_at(11, "c:one"), "sig-1", LATER))
     await found.store.clear()
     assert await found.store.stamps() == [None] * BUCKETS
     assert await found.store.marks() == [{}] * BUCKETS
@@ -764,7 +772,7 @@ async def test_an_index_holds_each_member_once_with_its_longest_time_few_or_many
     rows = [*wanted.items(), *((name, ends - 50) for name, ends in wanted.items())]
     Random(count).shuffle(rows)
     for name, ends in rows:
-        await _fold(found, link(2, "t:k1.token", name.encode(), ends))
+        await _fold(found, link(key_at(2, "t:k1.token"), name.encode(), ends))
     assert await found.ranked(2, "t:k1.token") == wanted
 
 
@@ -773,8 +781,8 @@ async def test_a_value_in_a_drawer_ends_at_its_own_time_whatever_its_neighbours_
     names = [name for n in range(40_000) if drawer(ASSESS, 1, "r", name := f"sig-{n}") == drawer(ASSESS, 1, "r", "sig-0")][:34]
     assert len(names) == 34
     for name in names[:-1]:
-        await _fold(found, claim(1, f"r:{name}", "old", NOW - 5))
-    await _fold(found, claim(1, f"r:{names[-1]}", "kept", LATER))
+        await _fold(found, claim(key_at(1, f"r:{name}"), "old", NOW - 5))
+    await _fold(found, claim(key_at(1, f"r:{names[-1]}"), "kept", LATER))
     answers = await _call(found, "claim", 1, *(part for name in names for part in (name, drawer_of(name), 1, "new", LATER)))
     assert answers[0::3] == [*[b""] * 33, b"kept"]
 

@@ -506,7 +506,9 @@ async def test_a_mark_that_is_not_in_the_log_yet_moves_no_place(calling: Calling
     worker.gate.plan = ("freeze", 1)  # the append of the mark
     await calling.rest()
     assert worker.gate.frozen.is_set() and calling.receivers.got[URL] == [hook_id(one)]
-    await agent._settle({(NOTIFICATIONS.name, p): calling.world.log.all(NOTIFICATIONS, p)})  # as another poll does meanwhile
+    await agent._settle_places(
+        {(NOTIFICATIONS.name, p): calling.world.log.all(NOTIFICATIONS, p)}
+    )  # as another poll does meanwhile
     await calling.world._bury()
     await calling.world.restart("webhook", number)
     await calling.work()

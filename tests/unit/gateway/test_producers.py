@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaConnectionError, NotEnoughReplicasError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.adapters.kafka import KafkaRequestLog, LogUnavailable, Position
+from gateway.adapters.kafka import LogUnavailable, Position, RequestLog
 from gateway.adapters.producers import Producers
 from schemas.topics import SUBMITTED
 from stream_processors.runtime.log import KeyedEntry, partition_of
@@ -106,11 +106,11 @@ class FakeProducer:
         return work
 
 
-def make_log(broker: Broker, answers: bool = True) -> KafkaRequestLog:
+def make_log(broker: Broker, answers: bool = True) -> RequestLog:
     async def check(producer: Any) -> None:
         return
 
-    log = KafkaRequestLog({"bootstrap_servers": "nobody:1"}, TIMEOUT_S)
+    log = RequestLog({"bootstrap_servers": "nobody:1"}, TIMEOUT_S)
     log._watch = SimpleNamespace(  # type: ignore[assignment]
         is_checked=True, answers=answers, why_not=lambda topic, partition: None, open=lambda: None
     )
@@ -128,7 +128,7 @@ def entry(partition: int, n: int = 0) -> KeyedEntry:
     return KeyedEntry(key, b"%d/%d" % (partition, n))
 
 
-async def open_log(broker: Broker, answers: bool = True) -> KafkaRequestLog:
+async def open_log(broker: Broker, answers: bool = True) -> RequestLog:
     log = make_log(broker, answers)
     await log._producers.open(1)
     return log
