@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from connectors.client.models import Answer as Answer
+from connectors.client.models import SignalAnswer as SignalAnswer
 
 Position = Mapping[str, int | str]
 """The position to continue from: JSON that only its source interprets."""
@@ -22,7 +22,7 @@ Position = Mapping[str, int | str]
 START: Position = {}
 
 
-class Item(NamedTuple):
+class FeedItem(NamedTuple):
     """One row: a `body` (one line of `POST /v1/signals/batch`), or a `fault` that explains why there is none."""
 
     position: Position
@@ -49,7 +49,7 @@ class Advised(NamedTuple):
     advisories: tuple[Mapping[str, Any], ...]
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """The outside format."""
 
     @property
@@ -59,7 +59,7 @@ class Source(Protocol):
     def size(self) -> int | None:
         """The end of `progress`; None if unknown."""
 
-    def items(self, after: Position) -> Iterator[Item]:
+    def items(self, after: Position) -> Iterator[FeedItem]:
         """Yields the items after a position, in order, to the current end."""
 
     def progress(self, position: Position) -> int: ...
@@ -100,12 +100,12 @@ class AdvisoryStore(Protocol):
         """Appends durably and returns the length afterwards."""
 
 
-class Gateway(Protocol):
-    async def send(self, bodies: Sequence[Mapping[str, Any]]) -> list[Answer]:
+class SignalGateway(Protocol):
+    async def send(self, bodies: Sequence[Mapping[str, Any]]) -> list[SignalAnswer]:
         """Returns one answer for each body, in order, when all have one. Retries as long as necessary."""
 
 
 class Observer(Protocol):
     """Observes the run (a progress bar, a log, a sender's ledger)."""
 
-    def on_batch(self, source: Source, progress: Progress) -> None: ...
+    def on_batch(self, source: RowSource, progress: Progress) -> None: ...

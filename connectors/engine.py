@@ -14,15 +14,15 @@ from typing import NamedTuple
 from connectors.contract import (
     Advised,
     AdvisoryStore,
-    Answer,
     CursorStore,
-    Gateway,
-    Item,
+    FeedItem,
     Observer,
     Progress,
     Reject,
     RejectStore,
-    Source,
+    RowSource,
+    SignalAnswer,
+    SignalGateway,
 )
 
 BATCH = 500
@@ -44,9 +44,9 @@ class Totals(NamedTuple):
 
 
 async def feed(
-    source: Source,
+    source: RowSource,
     *,
-    gateway: Gateway,
+    gateway: SignalGateway,
     cursor: CursorStore,
     rejects: RejectStore,
     advisories: AdvisoryStore | None = None,
@@ -79,12 +79,12 @@ async def feed(
     return totals
 
 
-def _cut_batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+def _cut_batches(items: Iterator[FeedItem], size: int) -> Iterator[list[FeedItem]]:
     while chunk := list(islice(items, size)):
         yield chunk
 
 
-def _find_rejects(items: Sequence[Item], answers: Sequence[Answer]) -> list[Reject]:
+def _find_rejects(items: Sequence[FeedItem], answers: Sequence[SignalAnswer]) -> list[Reject]:
     """Returns rows with a fault of their own and rows that the gateway refused, in order."""
     remaining = iter(answers)
     bad = []
@@ -98,7 +98,7 @@ def _find_rejects(items: Sequence[Item], answers: Sequence[Answer]) -> list[Reje
     return bad
 
 
-def _find_advised(items: Sequence[Item], answers: Sequence[Answer]) -> list[Advised]:
+def _find_advised(items: Sequence[FeedItem], answers: Sequence[SignalAnswer]) -> list[Advised]:
     """Returns accepted rows with advisories, in order."""
     sent = ((item.number, item.body) for item in items if item.body is not None)
     return [

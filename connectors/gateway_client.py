@@ -15,12 +15,12 @@ import httpx
 from connectors.client.backoff import Backoff
 from connectors.client.batch import Journal, send_all
 from connectors.client.errors import ClientError
-from connectors.client.sansio import Patience
+from connectors.client.sansio import RetryPolicy
 from connectors.client.transport import drive_async
-from connectors.contract import Answer
+from connectors.contract import SignalAnswer
 
 
-class Stopped(RuntimeError):
+class FeedStopped(RuntimeError):
     """The gateway accepts nothing from this sender as configured (token, address, role): a person must look."""
 
 
@@ -40,15 +40,15 @@ class HttpGateway:
     ) -> None:
         self._client = client
         self._token = token
-        self._patience = Patience(backoff or Backoff(), give_up_after, told)
+        self._patience = RetryPolicy(backoff or Backoff(), give_up_after, told)
         self._journal = journal
         self._sleep = sleep
 
-    async def send(self, bodies: Sequence[Mapping[str, Any]]) -> list[Answer]:
-        """Returns one final result for each body, in order. Stopped if no retry can help."""
+    async def send(self, bodies: Sequence[Mapping[str, Any]]) -> list[SignalAnswer]:
+        """Returns one final result for each body, in order. FeedStopped if no retry can help."""
         journal = self._journal(bodies) if self._journal else None
         steps = send_all(bodies, patience=self._patience, journal=journal)
         try:
             return await drive_async(steps, self._client, self._token, self._sleep)
         except ClientError as error:
-            raise Stopped(f"the gateway: {error}") from error
+            raise FeedStopped(f"the gateway: {error}") from error

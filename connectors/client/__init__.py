@@ -5,57 +5,57 @@ Invariant: it depends on httpx and pydantic only and on nothing else of this pro
 """
 
 from .backoff import Backoff
-from .case_work import Dissuasion, Measure, Order
+from .case_work import DissuasionWork, IncomingOrder, ReportedMeasure
 from .client import AsyncClient, Client
 from .errors import (
     ClientError,
-    Fault,
     Forbidden,
     InvalidSignal,
     NotFound,
     ProblemError,
     ReferenceReused,
+    SignalFault,
     StillPending,
     TooLarge,
     Unauthenticated,
     Unavailable,
 )
-from .inbox import Notification, Page
-from .models import Advisory, Answer, Feedback, Outcome, Receipt
-from .sansio import Patience
-from .signals import Amount, Indicator, Signal
-from .webhook import BadWebhook, Webhook, verify_webhook
+from .inbox import InboxNotification, InboxPage
+from .models import Advisory, SignalAnswer, SignalFeedback, SignalOutcome, SignalReceipt
+from .sansio import RetryPolicy
+from .signals import AmountDict, IndicatorDict, Signal
+from .webhook import BadWebhook, ReceivedWebhook, verify_webhook
 
 __all__ = [
     "Advisory",
-    "Amount",
-    "Answer",
+    "AmountDict",
     "AsyncClient",
     "Backoff",
     "BadWebhook",
     "Client",
     "ClientError",
-    "Dissuasion",
-    "Fault",
-    "Feedback",
+    "DissuasionWork",
     "Forbidden",
-    "Indicator",
+    "InboxNotification",
+    "InboxPage",
+    "IncomingOrder",
+    "IndicatorDict",
     "InvalidSignal",
-    "Measure",
     "NotFound",
-    "Notification",
-    "Order",
-    "Outcome",
-    "Page",
-    "Patience",
     "ProblemError",
-    "Receipt",
+    "ReceivedWebhook",
     "ReferenceReused",
+    "ReportedMeasure",
+    "RetryPolicy",
     "Signal",
+    "SignalAnswer",
+    "SignalFault",
+    "SignalFeedback",
+    "SignalOutcome",
+    "SignalReceipt",
     "StillPending",
     "TooLarge",
     "Unauthenticated",
     "Unavailable",
-    "Webhook",
     "verify_webhook",
 ]

@@ -15,8 +15,8 @@ from pydantic_core import from_json, to_json
 
 from .backoff import retry_after_s
 from .errors import describe_problem, faults_of, problem_error, problem_of, slug_of
-from .models import Advisory, Answer
-from .sansio import Patience, Reply, Request, Steps, ask, is_for_later
+from .models import Advisory, SignalAnswer
+from .sansio import HttpRequest, Reply, RetryPolicy, Steps, ask, is_for_later
 
 BATCH_PATH = "/v1/signals/batch"
 NDJSON = "application/x-ndjson"
@@ -32,7 +32,7 @@ class Journal(Protocol):
 
     def trying(self, indexes: Sequence[int]) -> None: ...
 
-    def answered(self, index: int, answer: Answer) -> None: ...
+    def answered(self, index: int, answer: SignalAnswer) -> None: ...
 
     def failed(self, indexes: Sequence[int], why: str, *, taken: bool | None) -> None:
         """`taken` False: certainly not in the log; None: unknown."""
@@ -45,7 +45,7 @@ class Journal(Protocol):
 class _Outcomes:
     """The outcome of one request: final results by index, the lines to send again, and the wait that the gateway asked for."""
 
-    answers: dict[int, Answer] = field(default_factory=dict)
+    answers: dict[int, SignalAnswer] = field(default_factory=dict)
     unknown: list[int] = field(default_factory=list)
     not_taken: list[int] = field(default_factory=list)
     why: str = ""
@@ -54,11 +54,11 @@ class _Outcomes:
 
 
 def send_all(
-    bodies: Sequence[Mapping[str, Any]], *, patience: Patience, journal: Journal | None = None, compress: bool = False
-) -> Steps[list[Answer]]:
+    bodies: Sequence[Mapping[str, Any]], *, patience: RetryPolicy, journal: Journal | None = None, compress: bool = False
+) -> Steps[list[SignalAnswer]]:
     """Returns one final result for each body, in order. ProblemError if no retry can help, Unavailable after the last try."""
     lines = [to_json(body) for body in bodies]
-    answers: dict[int, Answer] = {}
+    answers: dict[int, SignalAnswer] = {}
     pending, tries, size = list(range(len(lines))), 0, len(lines)
     while pending:
         now, later = pending[:size], pending[size:]
@@ -77,13 +77,13 @@ def send_all(
     return [answers[index] for index in range(len(lines))]
 
 
-def _build_request(lines: Sequence[bytes], indexes: Sequence[int], compress: bool) -> Request:
+def _build_request(lines: Sequence[bytes], indexes: Sequence[int], compress: bool) -> HttpRequest:
     headers = {"content-type": NDJSON, "accept": NDJSON}
     content = b"\n".join(lines[index] for index in indexes) + b"\n"
     if compress and len(content) >= _GZIP_FROM_BYTES:
         headers["content-encoding"] = "gzip"
         content = gzip.compress(content, 4, mtime=0)
-    return Request("POST", BATCH_PATH, headers, content)
+    return HttpRequest("POST", BATCH_PATH, headers, content)
 
 
 def _read_outcomes(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
@@ -126,7 +126,7 @@ def _read_problem(reply: Reply, indexes: Sequence[int]) -> _Outcomes:
     status, slug = reply.status, slug_of(problem)
     if status == 413:
         if len(indexes) == 1:
-            refused = Answer("refused", reason=describe_problem(status, problem), problem=problem)
+            refused = SignalAnswer("refused", reason=describe_problem(status, problem), problem=problem)
             return _Outcomes(answers=dict.fromkeys(indexes, refused))
         return _Outcomes(not_taken=list(indexes), why=_SPLIT, split=True)
     if is_for_later(status, slug):
@@ -153,14 +153,14 @@ def _read_line(outcomes: _Outcomes, line: Mapping[str, Any], indexes: Sequence[i
         (outcomes.not_taken if slug in _NOT_TAKEN else outcomes.unknown).append(index)
         outcomes.why = outcomes.why or describe_problem(status, problem)
     else:
-        outcomes.answers[index] = Answer("refused", reason=_describe_faults(status, problem), problem=dict(problem))
+        outcomes.answers[index] = SignalAnswer("refused", reason=_describe_faults(status, problem), problem=dict(problem))
     return at
 
 
-def _read_accepted(line: Mapping[str, Any]) -> Answer:
+def _read_accepted(line: Mapping[str, Any]) -> SignalAnswer:
     advisories = tuple(Advisory.model_validate(advisory) for advisory in line.get("advisories") or ())
     replayed = bool(line.get("replayed"))
-    return Answer(
+    return SignalAnswer(
         "accepted", line["signal_id"], line["accepted_at"], line.get("receipt"), replayed=replayed, advisories=advisories
     )
 

@@ -14,12 +14,12 @@ from pydantic import AwareDatetime
 from pydantic_core import to_json
 
 from .backoff import retry_after_s
-from .models import Told
+from .models import ResponseModel
 from .requests import Model, model_of
-from .sansio import Patience, Request, Steps, until_answered
+from .sansio import HttpRequest, RetryPolicy, Steps, until_answered
 
 
-class Measure(Told):
+class ReportedMeasure(ResponseModel):
     """A measure as a case records it. `late`: it came after its deadline."""
 
     measure_id: str
@@ -30,7 +30,7 @@ class Measure(Told):
     done_late: bool
 
 
-class Verify(Told):
+class OrderVerification(ResponseModel):
     """The values to compare with your own books before you stop anything."""
 
     name: str | None = None
@@ -39,7 +39,7 @@ class Verify(Told):
     occurred_at: AwareDatetime | None = None
 
 
-class Order(Told):
+class IncomingOrder(ResponseModel):
     """An order to you. `allowed_transitions`: the possible `result`s now. Nothing may be paid back before `public_notice_until`.
     `partial`: it releases `amount_minor` of the hold of the order `related_order_id`, and the rest stays held."""
 
@@ -49,7 +49,7 @@ class Order(Told):
     state: str
     agency: str
     basis: str
-    verify: Verify | None = None
+    verify: OrderVerification | None = None
     verify_fields: Sequence[str] = ()
     amount_minor: int | None = None
     currency: str | None = None
@@ -64,12 +64,12 @@ class Order(Told):
     allowed_transitions: Sequence[str] = ()
 
 
-class Person(Told):
+class Person(ResponseModel):
     kind: str
     value: str | None = None
 
 
-class Dissuasion(Told):
+class DissuasionWork(ResponseModel):
     """A dissuasion. `taken`: somebody works on it; you do if `taken_by` is present."""
 
     dissuasion_id: str
@@ -83,11 +83,11 @@ class Dissuasion(Told):
     allowed_transitions: Sequence[str] = ()
 
 
-class _Measured(Told):
-    measures: Sequence[Measure]
+class _Measured(ResponseModel):
+    measures: Sequence[ReportedMeasure]
 
 
-def measure(signal_id: str, body: Mapping[str, Any], patience: Patience) -> Steps[list[Measure]]:
+def measure(signal_id: str, body: Mapping[str, Any], patience: RetryPolicy) -> Steps[list[ReportedMeasure]]:
     """Returns the measure in each case of the signal. Its `reference` makes it count once."""
     if not body.get("reference"):
         raise ValueError("a measure requires a `reference` of your own, so that a retry counts once even after a crash of yours")
@@ -95,30 +95,32 @@ def measure(signal_id: str, body: Mapping[str, Any], patience: Patience) -> Step
     return list(measured.measures)
 
 
-def order(order_id: str, patience: Patience) -> Steps[Order]:
-    reply = yield from until_answered(Request("GET", f"/v1/orders/{_quote_id(order_id)}"), patience)
-    return model_of(Order, reply)
+def order(order_id: str, patience: RetryPolicy) -> Steps[IncomingOrder]:
+    reply = yield from until_answered(HttpRequest("GET", f"/v1/orders/{_quote_id(order_id)}"), patience)
+    return model_of(IncomingOrder, reply)
 
 
-def answer(order_id: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Order]:
-    return (yield from _post_body(Order, f"/v1/orders/{_quote_id(order_id)}/answers", body, key or str(uuid4()), patience))
+def answer(order_id: str, body: Mapping[str, Any], key: str | None, patience: RetryPolicy) -> Steps[IncomingOrder]:
+    return (
+        yield from _post_body(IncomingOrder, f"/v1/orders/{_quote_id(order_id)}/answers", body, key or str(uuid4()), patience)
+    )
 
 
-def dissuasion(dissuasion_id: str, patience: Patience) -> Steps[Dissuasion]:
-    reply = yield from until_answered(Request("GET", f"/v1/dissuasions/{_quote_id(dissuasion_id)}"), patience)
-    return model_of(Dissuasion, reply)
+def dissuasion(dissuasion_id: str, patience: RetryPolicy) -> Steps[DissuasionWork]:
+    reply = yield from until_answered(HttpRequest("GET", f"/v1/dissuasions/{_quote_id(dissuasion_id)}"), patience)
+    return model_of(DissuasionWork, reply)
 
 
-def work(dissuasion_id: str, what: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Dissuasion]:
+def work(dissuasion_id: str, what: str, body: Mapping[str, Any], key: str | None, patience: RetryPolicy) -> Steps[DissuasionWork]:
     """`what`: take, give-back, attempts, give-up."""
     path = f"/v1/dissuasions/{_quote_id(dissuasion_id)}/{_quote_id(what)}"
-    return (yield from _post_body(Dissuasion, path, body, key or str(uuid4()), patience))
+    return (yield from _post_body(DissuasionWork, path, body, key or str(uuid4()), patience))
 
 
-def _post_body(model: type[Model], path: str, body: Mapping[str, Any], key: str | None, patience: Patience) -> Steps[Model]:
+def _post_body(model: type[Model], path: str, body: Mapping[str, Any], key: str | None, patience: RetryPolicy) -> Steps[Model]:
     """Posts the body until it is decided. 202 means that the log has it; a repeated request asks for the outcome."""
     headers = {"content-type": "application/json"} | ({"idempotency-key": key} if key else {})
-    request, tries = Request("POST", path, headers, to_json(body)), 0
+    request, tries = HttpRequest("POST", path, headers, to_json(body)), 0
     while True:
         reply = yield from until_answered(request, patience)
         if reply.status != 202:

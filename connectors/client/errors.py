@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from .models import Outcome
+from .models import SignalOutcome
 
 
 class ClientError(Exception):
@@ -25,12 +25,12 @@ class Unavailable(ClientError):
 class StillPending(ClientError):
     """Not assessed within the time. `last` is the newest status, None if there was none. The log has the signal."""
 
-    def __init__(self, signal_id: str, timeout_s: float, last: Outcome | None) -> None:
+    def __init__(self, signal_id: str, timeout_s: float, last: SignalOutcome | None) -> None:
         super().__init__(f"{signal_id} was not assessed within {timeout_s:g} s")
         self.last = last
 
 
-class Fault(NamedTuple):
+class SignalFault(NamedTuple):
     """One place of the body and its fault."""
 
     pointer: str
@@ -103,10 +103,10 @@ def slug_of(problem: Mapping[str, Any]) -> str:
     return str(problem.get("type") or "").rpartition(":")[2]
 
 
-def faults_of(problem: Mapping[str, Any]) -> tuple[Fault, ...]:
+def faults_of(problem: Mapping[str, Any]) -> tuple[SignalFault, ...]:
     entries = problem.get("errors")
     return tuple(
-        Fault(str(entry.get("pointer") or "body"), str(entry.get("detail")))
+        SignalFault(str(entry.get("pointer") or "body"), str(entry.get("detail")))
         for entry in (entries if isinstance(entries, list) else ())
         if isinstance(entry, Mapping)
     )

@@ -11,15 +11,15 @@ from urllib.parse import quote, urlencode
 
 from pydantic import AwareDatetime
 
-from .models import Told
+from .models import ResponseModel
 from .requests import model_of
-from .sansio import Patience, Request, Steps, until_answered
+from .sansio import HttpRequest, RetryPolicy, Steps, until_answered
 
 WAIT_S = 20.0
 PAGE = 50
 
 
-class Notification(Told):
+class InboxNotification(ResponseModel):
     """One notice. `template` is the key of its sentence, `zh` and `en` the sentence; the other members depend on its `kind`
     (docs/guide/delivery.md). `cursor`: its position; None for a notice that was read alone."""
 
@@ -41,21 +41,21 @@ class Notification(Told):
     appeal: Mapping[str, Any] | None = None
 
 
-class Page(Told):
+class InboxPage(ResponseModel):
     """Notices, the oldest first. `next_cursor`: the `after` of the next call, which confirms that these arrived."""
 
-    items: Sequence[Notification]
+    items: Sequence[InboxNotification]
     next_cursor: str | None = None
     has_more: bool
 
 
-def page(after: str | None, wait_s: float, limit: int, patience: Patience) -> Steps[Page]:
+def page(after: str | None, wait_s: float, limit: int, patience: RetryPolicy) -> Steps[InboxPage]:
     """Returns the notices after `after`. If there are none, waits for the first, at most `wait_s` (the gateway: 30)."""
     query = {"wait_s": f"{wait_s:g}", "limit": str(limit)} | ({"after": after} if after is not None else {})
-    reply = yield from until_answered(Request("GET", f"/v1/inbox?{urlencode(query)}"), patience)
-    return model_of(Page, reply)
+    reply = yield from until_answered(HttpRequest("GET", f"/v1/inbox?{urlencode(query)}"), patience)
+    return model_of(InboxPage, reply)
 
 
-def acknowledge(notification_id: str, patience: Patience) -> Steps[Notification]:
+def acknowledge(notification_id: str, patience: RetryPolicy) -> Steps[InboxNotification]:
     path = f"/v1/inbox/{quote(notification_id, safe='')}/acknowledge"
-    return model_of(Notification, (yield from until_answered(Request("POST", path), patience)))
+    return model_of(InboxNotification, (yield from until_answered(HttpRequest("POST", path), patience)))

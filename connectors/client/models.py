@@ -12,13 +12,13 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 
-class Told(BaseModel):
+class ResponseModel(BaseModel):
     """Base of all responses."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Advisory(Told):
+class Advisory(ResponseModel):
     """A warning about an accepted signal: the place (JSON pointer), a code, a sentence."""
 
     pointer: str
@@ -26,7 +26,7 @@ class Advisory(Told):
     detail: str
 
 
-class Receipt(Told):
+class SignalReceipt(ResponseModel):
     """The broker has the signal. `accepted_at` is its time; `replayed`: the gateway had this reference already; `advisories`:
     warnings about the body."""
 
@@ -37,7 +37,7 @@ class Receipt(Told):
     advisories: tuple[Advisory, ...] = ()
 
 
-class Feedback(Told):
+class SignalFeedback(ResponseModel):
     """The outcome of a signal in one case: how many others report the subject, whether an officer saw it, kinds of actions, the
     outcome, the amount stopped (by currency, in minor units; signals of one case share it)."""
 
@@ -50,7 +50,7 @@ class Feedback(Told):
     prevented_loss_minor: Mapping[str, int] = {}
 
 
-class Outcome(Told):
+class SignalOutcome(ResponseModel):
     """The status of a signal. While `pending` only the first three members are known.
 
     `outcome` is `assessed`, or `duplicate_content` for duplicate content under another reference (`duplicate_of` is the first
@@ -65,14 +65,14 @@ class Outcome(Told):
     duplicate_of: str | None = None
     severity: str | None = None
     routed: bool | None = None
-    feedback: tuple[Feedback, ...] = ()
+    feedback: tuple[SignalFeedback, ...] = ()
 
 
 AnswerStatus = Literal["accepted", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SignalAnswer:
     """The gateway's final result for one signal of many: `accepted` is acknowledged by the broker, `refused` is a fault of the
     signal.
 

@@ -12,28 +12,28 @@ from pydantic_core import to_json
 
 from .batch import send_all
 from .errors import ClientError, NotFound, StillPending
-from .models import Answer, Outcome, Receipt
-from .sansio import Patience, Reply, Request, Result, Steps, Wait, until_answered
+from .models import SignalAnswer, SignalOutcome, SignalReceipt
+from .sansio import HttpRequest, Pause, Reply, Result, RetryPolicy, Steps, until_answered
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.1, 2.0
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def send(signal: Mapping[str, Any], patience: Patience) -> Steps[Receipt]:
+def send(signal: Mapping[str, Any], patience: RetryPolicy) -> Steps[SignalReceipt]:
     """Returns the receipt of one signal."""
     _require_reference(signal)
-    request = Request("POST", "/v1/signals", {"content-type": "application/json"}, to_json(signal))
+    request = HttpRequest("POST", "/v1/signals", {"content-type": "application/json"}, to_json(signal))
     return (yield from _receive_receipt(request, patience))
 
 
-def _receive_receipt(request: Request, patience: Patience) -> Steps[Receipt]:
+def _receive_receipt(request: HttpRequest, patience: RetryPolicy) -> Steps[SignalReceipt]:
     reply = yield from until_answered(request, patience)
-    receipt = model_of(Receipt, reply)
+    receipt = model_of(SignalReceipt, reply)
     return receipt.model_copy(update={"replayed": reply.headers.get("idempotency-replayed") == "true"})
 
 
-def send_many(signals: Sequence[Mapping[str, Any]], patience: Patience) -> Steps[list[Answer]]:
+def send_many(signals: Sequence[Mapping[str, Any]], patience: RetryPolicy) -> Steps[list[SignalAnswer]]:
     """Returns one answer for each signal, in order, with its reference."""
     for signal in signals:
         _require_reference(signal)
@@ -41,26 +41,26 @@ def send_many(signals: Sequence[Mapping[str, Any]], patience: Patience) -> Steps
     return [replace(answer, reference=str(signal["reference"])) for answer, signal in zip(answers, signals, strict=True)]
 
 
-def retract(reference: str, reason: str, patience: Patience) -> Steps[Receipt]:
+def retract(reference: str, reason: str, patience: RetryPolicy) -> Steps[SignalReceipt]:
     """Returns the receipt of a retraction by the signal's reference."""
     if not reference or not reason:
         raise ValueError("a retraction requires the `reference` of the signal and a `reason`")
     body = to_json({"reference": reference, "reason": reason})
-    request = Request("POST", "/v1/retractions", {"content-type": "application/json"}, body)
+    request = HttpRequest("POST", "/v1/retractions", {"content-type": "application/json"}, body)
     return (yield from _receive_receipt(request, patience))
 
 
-def outcome(signal_id: str, patience: Patience) -> Steps[Outcome]:
+def outcome(signal_id: str, patience: RetryPolicy) -> Steps[SignalOutcome]:
     """Returns the status of a signal."""
-    reply = yield from until_answered(Request("GET", f"/v1/signals/{quote(signal_id, safe='')}"), patience)
-    return model_of(Outcome, reply)
+    reply = yield from until_answered(HttpRequest("GET", f"/v1/signals/{quote(signal_id, safe='')}"), patience)
+    return model_of(SignalOutcome, reply)
 
 
-def wait(signal_id: str, timeout_s: float, patience: Patience, now: Callable[[], float]) -> Steps[Outcome]:
+def wait(signal_id: str, timeout_s: float, patience: RetryPolicy, now: Callable[[], float]) -> Steps[SignalOutcome]:
     """Polls until the signal is assessed, through any failure, for at most `timeout_s`. A gateway that lost its memory does not
     know a signal before its assessment, so NotFound is final only at the end."""
     end, look_s = now() + timeout_s, FIRST_LOOK_S
-    last: Outcome | None = None
+    last: SignalOutcome | None = None
     stubborn = replace(patience, give_up_after=None)
     while True:
         unknown: NotFound | None = None
@@ -75,7 +75,7 @@ def wait(signal_id: str, timeout_s: float, patience: Patience, now: Callable[[],
         left_s = end - now()
         if left_s <= 0:
             raise unknown or StillPending(signal_id, timeout_s, last)
-        yield Wait(min(look_s, left_s))
+        yield Pause(min(look_s, left_s))
         look_s = min(look_s * 1.6, LONGEST_LOOK_S)
 
 
@@ -88,11 +88,11 @@ def _limit_waits(end: float, steps: Steps[Result], now: Callable[[], float]) -> 
         except StopIteration as done:
             result: Result = done.value
             return result
-        if isinstance(step, Wait):
+        if isinstance(step, Pause):
             left_s = end - now()
             if left_s <= 0:
                 raise TimeoutError
-            step = Wait(min(step.seconds, left_s))
+            step = Pause(min(step.seconds, left_s))
         reply = yield step
 
 

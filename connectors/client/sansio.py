@@ -14,7 +14,7 @@ from .backoff import Backoff, retry_after_s
 from .errors import Unavailable, describe_problem, problem_error, problem_of, slug_of
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """One request. The transport adds the token."""
 
     method: str
@@ -23,7 +23,7 @@ class Request(NamedTuple):
     content: bytes = b""
 
 
-class Wait(NamedTuple):
+class Pause(NamedTuple):
     seconds: float
 
 
@@ -38,7 +38,7 @@ class Reply(NamedTuple):
 
 
 Result = TypeVar("Result")
-Steps = Generator[Request | Wait, Reply | None, Result]
+Steps = Generator[HttpRequest | Pause, Reply | None, Result]
 
 _LATER = (408, 425, 429)
 
@@ -47,23 +47,23 @@ def _say_nothing(line: str) -> None: ...
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """The retry policy: `give_up_after` failures in a row (None: never give up), and a callback for each failure."""
 
     backoff: Backoff = field(default_factory=Backoff)
     give_up_after: int | None = 8
     told: Callable[[str], None] = _say_nothing
 
-    def wait(self, tries: int, why: str, asked_s: float | None, what: str = "again") -> Wait:
+    def wait(self, tries: int, why: str, asked_s: float | None, what: str = "again") -> Pause:
         """Returns the wait after the `attempt_count`-th failure. Unavailable after the last one."""
         if self.give_up_after is not None and tries > self.give_up_after:
             raise Unavailable(f"gave up after {tries - 1} tries: {why}")
         seconds = self.backoff.wait_s(tries, asked_s)
         self.told(f"{why}; {what} in {seconds:.1f} s")
-        return Wait(seconds)
+        return Pause(seconds)
 
 
-def ask(request: Request) -> Steps[Reply]:
+def ask(request: HttpRequest) -> Steps[Reply]:
     reply = yield request
     assert reply is not None
     return reply
@@ -74,7 +74,7 @@ def is_for_later(status: int, slug: str) -> bool:
     return status >= 500 or status in _LATER or slug == "request-in-progress"
 
 
-def until_answered(request: Request, patience: Patience) -> Steps[Reply]:
+def until_answered(request: HttpRequest, patience: RetryPolicy) -> Steps[Reply]:
     """Repeats a request until it has a final result: the response if it succeeds, its ProblemError if not."""
     tries = 0
     while True:

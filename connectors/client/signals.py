@@ -48,14 +48,14 @@ TypologyId = Literal[
 ]
 
 
-class Amount(TypedDict):
+class AmountDict(TypedDict):
     """Money: `{"minor": 1200000, "currency": "CNY"}` is 12,000.00 yuan."""
 
     minor: int
     currency: NotRequired[str]
 
 
-class App(TypedDict):
+class AppDict(TypedDict):
     """An app: its package, its visible name, its download address (a suspect, too)."""
 
     at: NotRequired[str | datetime | None]
@@ -65,7 +65,7 @@ class App(TypedDict):
     download_url: NotRequired[str | None]
 
 
-class End(TypedDict):
+class EndDict(TypedDict):
     """One end of an event. Its default `role` is that of the same thing in `indicators`, else that of its part."""
 
     kind: IndicatorKind
@@ -73,7 +73,7 @@ class End(TypedDict):
     role: NotRequired[Literal["suspect", "victim"] | None]
 
 
-class Indicator(TypedDict):
+class IndicatorDict(TypedDict):
     """`{"kind": "phone", "value": "138 0000 1234", "role": "suspect"}`."""
 
     kind: IndicatorKind
@@ -81,28 +81,28 @@ class Indicator(TypedDict):
     role: NotRequired[Literal["suspect", "victim"]]
 
 
-class Message(TypedDict):
+class MessageDict(TypedDict):
     """A text message or chat message, or `count` similar ones. Its `urls` are suspects."""
 
     at: NotRequired[str | datetime | None]
     type: Literal["message"]
-    sender: End
-    recipient: End
+    sender: EndDict
+    recipient: EndDict
     count: NotRequired[int | None]
     urls: NotRequired[list[str]]
 
 
-class PhoneCall(TypedDict):
+class PhoneCallDict(TypedDict):
     """A phone call. By default the caller is the suspect; a `role` overrides this."""
 
     at: NotRequired[str | datetime | None]
     type: Literal["call"]
-    caller: End
-    callee: End
+    caller: EndDict
+    callee: EndDict
     duration_s: NotRequired[int | None]
 
 
-class Site(TypedDict):
+class SiteDict(TypedDict):
     """A web site by its address or its domain. `registered_at`: registration of the domain, given as evidence."""
 
     at: NotRequired[str | datetime | None]
@@ -112,14 +112,14 @@ class Site(TypedDict):
     registered_at: NotRequired[str | datetime | None]
 
 
-class Transfer(TypedDict):
+class TransferDict(TypedDict):
     """A transfer of money. By default the payee is the suspect and the payer the victim; a `role` overrides this."""
 
     at: NotRequired[str | datetime | None]
     type: Literal["transfer"]
-    payer: End
-    payee: End
-    amount: Amount
+    payer: EndDict
+    payee: EndDict
+    amount: AmountDict
     channel: NotRequired[str | None]
 
 
@@ -142,9 +142,9 @@ class Signal(TypedDict):
     occurred_at: str | datetime
     detected_at: NotRequired[str | datetime | None]
     region: str
-    amount: NotRequired[Amount | None]
-    loss: NotRequired[Amount | None]
-    event: NotRequired[Transfer | PhoneCall | Message | Site | App | None]
-    indicators: NotRequired[list[Indicator]]
+    amount: NotRequired[AmountDict | None]
+    loss: NotRequired[AmountDict | None]
+    event: NotRequired[TransferDict | PhoneCallDict | MessageDict | SiteDict | AppDict | None]
+    indicators: NotRequired[list[IndicatorDict]]
     derived_from: NotRequired[str | None]
     narrative: NotRequired[str | None]

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import httpx
 
 from .errors import ClientError
-from .sansio import Reply, Request, Result, Steps, Wait
+from .sansio import HttpRequest, Pause, Reply, Result, Steps
 
 Token = str | Callable[[], str]
 AsyncToken = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -30,7 +30,7 @@ def drive(steps: Steps[Result], client: httpx.Client, token: Token, sleep: Calla
             result: Result = end.value
             return result
         reply = None
-        if isinstance(step, Wait):
+        if isinstance(step, Pause):
             sleep(step.seconds)
         else:
             reply = _perform_request(client, step, token if isinstance(token, str) else token())
@@ -48,14 +48,14 @@ async def drive_async(
             result: Result = end.value
             return result
         reply = None
-        if isinstance(step, Wait):
+        if isinstance(step, Pause):
             await sleep(step.seconds)
         else:
             fresh_token = token if isinstance(token, str) else token()
             reply = await _perform_async(client, step, await fresh_token if inspect.isawaitable(fresh_token) else fresh_token)
 
 
-def _perform_request(client: httpx.Client, request: Request, token: str) -> Reply:
+def _perform_request(client: httpx.Client, request: HttpRequest, token: str) -> Reply:
     status, headers, parts = 0, httpx.Headers(), list[bytes]()
     try:
         with client.stream(*_request_line(request), headers=_build_headers(request, token), content=request.content) as response:
@@ -67,7 +67,7 @@ def _perform_request(client: httpx.Client, request: Request, token: str) -> Repl
     return Reply(status, headers, b"".join(parts))
 
 
-async def _perform_async(client: httpx.AsyncClient, request: Request, token: str) -> Reply:
+async def _perform_async(client: httpx.AsyncClient, request: HttpRequest, token: str) -> Reply:
     status, headers, parts = 0, httpx.Headers(), list[bytes]()
     try:
         async with client.stream(
@@ -81,11 +81,11 @@ async def _perform_async(client: httpx.AsyncClient, request: Request, token: str
     return Reply(status, headers, b"".join(parts))
 
 
-def _request_line(request: Request) -> tuple[str, str]:
+def _request_line(request: HttpRequest) -> tuple[str, str]:
     return request.method, request.path
 
 
-def _build_headers(request: Request, token: str) -> dict[str, str]:
+def _build_headers(request: HttpRequest, token: str) -> dict[str, str]:
     return {**request.headers, "authorization": f"Bearer {token}"}
 
 

@@ -26,7 +26,7 @@ class BadWebhook(ClientError):
 
 
 @dataclass(frozen=True)
-class Webhook:
+class ReceivedWebhook:
     """`id` is the same in every attempt: process it once. `data` contains the notice's id, its sentence, ids of case and order,
     and the `link` to the rest."""
 
@@ -42,7 +42,7 @@ def verify_webhook(
     *,
     now: float | None = None,
     tolerance_s: float = TOLERANCE_S,
-) -> Webhook:
+) -> ReceivedWebhook:
     """Returns the message. `secrets`: yours, both during a replacement; `headers` with names in any case; `body`: the bytes as
     received; `now` in Unix seconds. BadWebhook gives the fault."""
     if not 0 <= tolerance_s < float("inf"):
@@ -72,9 +72,9 @@ def _decode_secret(secret: str) -> bytes:
         raise ValueError(f"a secret must be {_PREFIX} and base64, as the gateway returned it") from None
 
 
-def _read_message(name: str, body: bytes) -> Webhook:
+def _read_message(name: str, body: bytes) -> ReceivedWebhook:
     try:
         message = json.loads(body)
-        return Webhook(name, str(message["type"]), dict(message["data"]))
+        return ReceivedWebhook(name, str(message["type"]), dict(message["data"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BadWebhook("the message is signed, but this version does not support its form") from None

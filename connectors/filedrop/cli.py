@@ -41,7 +41,7 @@ def command(
     """Send the rows of CSV or NDJSON files as signals. A kill at any moment loses nothing and counts nothing twice."""
     if check:
         raise typer.Exit(perform.check(path, mapping))
-    order = perform.Order(path, mapping, institution, url, _find_token(token_file), state, batch, watch, settle)
+    order = perform.FeedRequest(path, mapping, institution, url, _find_token(token_file), state, batch, watch, settle)
     raise typer.Exit(perform.perform(order))
 
 

@@ -14,14 +14,14 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from connectors.contract import START, Item
+from connectors.contract import START, FeedItem
 from connectors.engine import Totals
 from connectors.filedrop.checkpoint import CursorError
 from connectors.filedrop.mapping import MappingError, MappingFile, load_mapping
 from connectors.filedrop.progress import Shown
 from connectors.filedrop.source import FileSource
 from connectors.filedrop.watcher import FileDrop, files
-from connectors.gateway_client import HttpGateway, Stopped
+from connectors.gateway_client import FeedStopped, HttpGateway
 from schemas.signals.advisories import advice
 from schemas.signals.submission import SignalIn
 
@@ -30,7 +30,7 @@ _FAULTS_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Order:
+class FeedRequest:
     """The options of the command line."""
 
     path: Path
@@ -44,13 +44,13 @@ class Order:
     settle_s: float = 2.0
 
 
-def perform(order: Order) -> int:
+def perform(order: FeedRequest) -> int:
     """Returns the exit code: 0, or 2 if a person must look."""
     console = Console(stderr=True)
     try:
         with Shown(console) as shown:
             totals = asyncio.run(_feed_files(order, load_mapping(order.mapping), shown))
-    except (MappingError, CursorError, Stopped) as error:
+    except (MappingError, CursorError, FeedStopped) as error:
         return _print_error(console, error)
     if totals is not None:
         _say_totals(console, *totals)
@@ -66,7 +66,7 @@ def check(path: Path, mapping_file: Path) -> int:
         return _print_error(console, error)
 
 
-async def _feed_files(order: Order, mapping: MappingFile, shown: Shown) -> tuple[Totals, int] | None:
+async def _feed_files(order: FeedRequest, mapping: MappingFile, shown: Shown) -> tuple[Totals, int] | None:
     """Returns the totals of all files, and the number of accepted rows with an advisory; None for a watch, which has no end."""
     async with httpx.AsyncClient(base_url=order.url, timeout=TIMEOUT) as client:
         gateway = HttpGateway(client, order.token, told=shown.said)
@@ -129,7 +129,7 @@ def _check_rows(path: Path, mapping: MappingFile, console: Console) -> int:
     return 1 if bad else 0
 
 
-def _print_row(console: Console, file: Path, item: Item, line: str) -> None:
+def _print_row(console: Console, file: Path, item: FeedItem, line: str) -> None:
     console.print(f"{file.name}, row {item.number}: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -137,7 +137,7 @@ def _with_advisories(count: int) -> str:
     return f"; {count:,} with an advisory" if count else ""
 
 
-def _find_fault(item: Item) -> str | None:
+def _find_fault(item: FeedItem) -> str | None:
     """Returns the fault that the gateway would find in the row."""
     if item.body is None:
         return item.fault

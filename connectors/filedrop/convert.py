@@ -12,14 +12,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.filedrop.mapping import (
-    Cell,
     EndCell,
     EventMap,
     IndicatorCell,
+    MappedCell,
     MappingFile,
     Money,
     ReferenceCell,
-    Time,
+    TimeCell,
     UrlsCell,
     Whole,
 )
@@ -63,7 +63,7 @@ def _read_part(part: Any, cells: Cells, zone: str) -> Any:
     """Returns the value of any part of a mapping; None if its cell is empty and optional."""
     if isinstance(part, Money):
         return _read_amount(part, cells)
-    if isinstance(part, Time):
+    if isinstance(part, TimeCell):
         return None if part.optional and not text_of(cells, part.column, optional=True) else _read_moment(part, cells, zone)
     if isinstance(part, Whole):
         return _read_whole_number(part, cells)
@@ -125,7 +125,7 @@ def _look_up_column(cells: Cells, column: str) -> Any:
     return value
 
 
-def _read_value(cell: Cell, cells: Cells) -> str | None:
+def _read_value(cell: MappedCell, cells: Cells) -> str | None:
     if cell.column is None:
         return cell.constant
     text = text_of(cells, cell.column, optional=cell.optional or cell.otherwise is not None)
@@ -143,7 +143,7 @@ def _read_reference(cell: ReferenceCell, cells: Cells, file_name: str, number: i
     return f"{cell.prefix}{file_name}#{number}-{row_hash}"
 
 
-def _read_moment(cell: Time, cells: Cells, zone: str) -> str:
+def _read_moment(cell: TimeCell, cells: Cells, zone: str) -> str:
     text = text_of(cells, cell.column)
     number = _look_up_column(cells, cell.column)
     try:
@@ -161,7 +161,7 @@ def _read_moment(cell: Time, cells: Cells, zone: str) -> str:
     return moment.isoformat()
 
 
-def _add_zone(moment: datetime, zone: ZoneInfo, cell: Time) -> datetime:
+def _add_zone(moment: datetime, zone: ZoneInfo, cell: TimeCell) -> datetime:
     local = moment.replace(tzinfo=zone, fold=cell.fold)
     # A local time that clocks jumped over comes back as another one.
     if local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != moment:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 
-class State(Enum):
+class RecordState(Enum):
     COMPLETE = "complete"
     OPEN = "open"
     FAULTY = "faulty"
@@ -31,7 +31,7 @@ class Dialect:
         self.inside_quotes = re.compile(f"{other}(?:{re.escape(quote)}{re.escape(quote)}{other})*")
 
 
-class Record:
+class CsvRecord:
     """Takes lines with `add` until one completes the record. `width`: the required number of values, if known."""
 
     def __init__(self, dialect: Dialect, width: int | None) -> None:
@@ -41,7 +41,7 @@ class Record:
         self._width = width
         self._open_parts: list[str] | None = None
 
-    def add(self, text: str) -> State:
+    def add(self, text: str) -> RecordState:
         """Adds one line with its line end."""
         content, dialect = text.rstrip("\r\n"), self._dialect
         at = 0
@@ -76,20 +76,20 @@ class Record:
         open_text = "".join(self._open_parts or ())
         return len(self.values) + (0 if self._open_parts is None else 1 + open_text.count(self._dialect.delimiter))
 
-    def _finish_record(self) -> State:
+    def _finish_record(self) -> RecordState:
         if self._width is not None and len(self.values) != self._width:
             return self._mark_faulty(f"the row has {len(self.values)} values, but the header has {self._width}")
-        return State.COMPLETE
+        return RecordState.COMPLETE
 
-    def _has_room(self) -> State:
+    def _has_room(self) -> RecordState:
         """Whether more lines may make it a row. A record with too many values already cannot become one."""
         if self._width is not None and len(self.values) >= self._width:
             return self._mark_faulty(f"the row has more than {len(self.values)} values, but the header has {self._width}")
-        return State.OPEN
+        return RecordState.OPEN
 
-    def _mark_faulty(self, fault: str) -> State:
+    def _mark_faulty(self, fault: str) -> RecordState:
         self.fault = fault
-        return State.FAULTY
+        return RecordState.FAULTY
 
 
 def swallowed_line(lines: Sequence[str], dialect: Dialect, width: int) -> int | None:
@@ -108,7 +108,7 @@ def swallowed_line(lines: Sequence[str], dialect: Dialect, width: int) -> int | 
 
 def _count_alone(line: str, dialect: Dialect) -> int:
     """Returns the number of values of a line read by itself."""
-    record = Record(dialect, None)
-    if record.add(line) is State.FAULTY:
+    record = CsvRecord(dialect, None)
+    if record.add(line) is RecordState.FAULTY:
         return line.count(dialect.delimiter) + 1
     return record.count_values()

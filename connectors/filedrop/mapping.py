@@ -29,11 +29,11 @@ class MappingError(ValueError):
     """The mapping file cannot be used; the message lists every fault."""
 
 
-class _Part(BaseModel):
+class _MappingPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Cell(_Part):
+class MappedCell(_MappingPart):
     """A value: a `constant`, or a `column` (NDJSON: dots lead into objects), translated if there is a table.
 
     `translate` must list every value that occurs, unless there is `otherwise`. `optional`: an empty cell means no value.
@@ -46,20 +46,20 @@ class Cell(_Part):
     optional: bool = False
 
     @model_validator(mode="after")
-    def _check_source(self) -> Cell:
+    def _check_source(self) -> MappedCell:
         if (self.column is None) == (self.constant is None):
             raise ValueError("set either a column or a constant")
         return self
 
 
-class KindCell(Cell):
+class KindCell(MappedCell):
     @model_validator(mode="after")
     def _check_kinds(self) -> KindCell:
         _all_in(self, {kind.value for kind in SignalKind}, "kinds of signals")
         return self
 
 
-class Time(_Part):
+class TimeCell(_MappingPart):
     """The time of the event. `format`: `iso`, `epoch_s`, `epoch_ms`, or strptime's; a time without offset is in `timezone`.
 
     `fold`: the instant of an ambiguous local time after clocks were set back (0: the first). `optional`: an empty cell means no
@@ -73,7 +73,7 @@ class Time(_Part):
     optional: bool = False
 
     @model_validator(mode="after")
-    def _check_zone(self) -> Time:
+    def _check_zone(self) -> TimeCell:
         if self.timezone is not None:
             _known_zone(self.timezone)
         if "%I" in self.format and "%p" not in self.format:
@@ -81,7 +81,7 @@ class Time(_Part):
         return self
 
 
-class Money(_Part):
+class Money(_MappingPart):
     """An amount: `major` units (12,000.00 yuan) become minor units exactly; too many decimals are a fault."""
 
     column: str
@@ -92,7 +92,7 @@ class Money(_Part):
     optional: bool = True
 
 
-class IndicatorCell(_Part):
+class IndicatorCell(_MappingPart):
     """One indicator of the row, or several in one cell (`split`)."""
 
     kind: IndicatorKind
@@ -102,27 +102,27 @@ class IndicatorCell(_Part):
     optional: bool = False
 
 
-class TypologyCell(Cell):
+class TypologyCell(MappedCell):
     @model_validator(mode="after")
     def _check_typologies(self) -> TypologyCell:
         _all_in(self, {typology.value for typology in TypologyId}, "typologies")
         return self
 
 
-class StageCell(Cell):
+class StageCell(MappedCell):
     @model_validator(mode="after")
     def _check_stages(self) -> StageCell:
         _all_in(self, {stage.value for stage in ScamStage}, "stages")
         return self
 
 
-class Whole(_Part):
+class Whole(_MappingPart):
     """A whole number; an empty cell means none."""
 
     column: str
 
 
-class EndCell(_Part):
+class EndCell(_MappingPart):
     """One end of the event. The default `role` is that of its part."""
 
     kind: IndicatorKind
@@ -130,18 +130,18 @@ class EndCell(_Part):
     role: Role | None = None
 
 
-class UrlsCell(_Part):
+class UrlsCell(_MappingPart):
     """Several addresses in one cell."""
 
     column: str
     split: str = " "
 
 
-class _EventMap(_Part):
+class _EventMap(_MappingPart):
     """`only_with`: a row has no event if its cell of this column, or of one of these, is empty."""
 
     only_with: Annotated[tuple[str, ...], BeforeValidator(lambda names: (names,) if isinstance(names, str) else names)] = ()
-    at: Time | None = None
+    at: TimeCell | None = None
 
 
 class TransferMap(_EventMap):
@@ -149,7 +149,7 @@ class TransferMap(_EventMap):
     payer: EndCell
     payee: EndCell
     amount: Money
-    channel: Cell | None = None
+    channel: MappedCell | None = None
 
 
 class CallMap(_EventMap):
@@ -169,23 +169,23 @@ class MessageMap(_EventMap):
 
 class SiteMap(_EventMap):
     type: Literal["site"]
-    url: Cell | None = None
-    domain: Cell | None = None
-    registered_at: Time | None = None
+    url: MappedCell | None = None
+    domain: MappedCell | None = None
+    registered_at: TimeCell | None = None
 
 
 class AppMap(_EventMap):
     type: Literal["app"]
-    package: Cell
-    name: Cell | None = None
-    download_url: Cell | None = None
+    package: MappedCell
+    name: MappedCell | None = None
+    download_url: MappedCell | None = None
 
 
 EventMap = Annotated[TransferMap | CallMap | MessageMap | SiteMap | AppMap, Field(discriminator="type")]
 """Columns of the parts of the event (docs/reference/indicators.md)."""
 
 
-class ReferenceCell(_Part):
+class ReferenceCell(_MappingPart):
     """The sender's own name of the row: a `column` with a `prefix`, or `compose: row` (file, row, row's hash)."""
 
     column: str | None = None
@@ -217,7 +217,7 @@ def _known_zone(name: str) -> str:
     return name
 
 
-class MappingFile(_Part):
+class MappingFile(_MappingPart):
     """The whole file. `files`: the pattern of names in a folder. `columns`: the names of a file without a header."""
 
     format: Literal["csv", "ndjson"]
@@ -229,16 +229,16 @@ class MappingFile(_Part):
     timezone: Annotated[str, AfterValidator(_known_zone)] = "Asia/Shanghai"
     reference: ReferenceCell
     kind: KindCell
-    occurred_at: Time
-    region: Cell
+    occurred_at: TimeCell
+    region: MappedCell
     amount: Money | None = None
     indicators: tuple[IndicatorCell, ...] = ()
-    narrative: Cell | None = None
+    narrative: MappedCell | None = None
     typology: TypologyCell | None = None
     stage: StageCell | None = None
     loss: Money | None = None
-    detected_at: Time | None = None
-    derived_from: Cell | None = None
+    detected_at: TimeCell | None = None
+    derived_from: MappedCell | None = None
     version: Whole | None = None
     event: EventMap | None = None
 
@@ -285,7 +285,7 @@ def _list_columns(part: Any) -> Iterator[str]:
             yield from _list_columns(element)
 
 
-def _all_in(cell: Cell, allowed: set[str], what: str) -> None:
+def _all_in(cell: MappedCell, allowed: set[str], what: str) -> None:
     values = {cell.constant, cell.otherwise, *(cell.translate or {}).values()} - {None}
     if wrong := sorted(str(value) for value in values if value not in allowed):
         raise ValueError(f"{', '.join(wrong)}: not one of the {what} ({', '.join(sorted(allowed))})")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from connectors.contract import Progress as Saved
-from connectors.contract import Source
+from connectors.contract import RowSource
 
 LINE_EVERY_S = 5.0
 
@@ -40,7 +40,7 @@ class Shown:
     def said(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def on_batch(self, source: Source, progress: Saved) -> None:
+    def on_batch(self, source: RowSource, progress: Saved) -> None:
         totals = progress.totals
         rows = f"{totals.get('accepted', 0):,} accepted, {totals.get('rejected', 0):,} rejected"
         if advised := totals.get("advised", 0):

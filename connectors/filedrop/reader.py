@@ -16,16 +16,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from connectors.filedrop.byte_order_mark import own_mark
-from connectors.filedrop.csv_record import Dialect, Record, State, swallowed_line
-from connectors.filedrop.lines import Line, LineReader
+from connectors.filedrop.csv_record import CsvRecord, Dialect, RecordState, swallowed_line
+from connectors.filedrop.lines import Line, LineReader, own_mark
 from connectors.filedrop.mapping import MappingFile
 
 MAX_ROW_BYTES = 256 * 1024
 _NEVER_CLOSED = "a quote is opened and never closed"
 
 
-class RawRow(NamedTuple):
+class FileRow(NamedTuple):
     """The bytes of a row, from `start` to `end` in the file; `fault` if they cannot be a row.
 
     `text`: decoded, without the line end. `values`: of a CSV row. `is_blank`: only spaces and tabs.
@@ -48,7 +47,7 @@ def rows(
     is_finished: Callable[[], bool],
     width: int | None = None,
     limit: int | None = None,
-) -> Iterator[RawRow]:
+) -> Iterator[FileRow]:
     """Yields the rows from byte `start` up to `limit`. `width`: the number of values of a CSV row, if known.
 
     `is_finished` is called for a row without a line end, and for an open quote at the end.
@@ -67,22 +66,22 @@ def rows(
 
 def _read_row(
     line: Line, lines: LineReader, decoder: Decoder, width: int | None, is_finished: Callable[[], bool]
-) -> RawRow | None:
+) -> FileRow | None:
     """Returns the row that begins with a line; None if it is incomplete."""
     if line.is_too_long:
         return _build_faulty(line, decoder, f"the row exceeds {MAX_ROW_BYTES} bytes")
     if decoder.is_blank(line):
-        return RawRow(line.start, line.end, line.raw, "", is_blank=True)
+        return FileRow(line.start, line.end, line.raw, "", is_blank=True)
     try:
         text = decoder.text(line.raw, line.start)
     except UnicodeDecodeError as error:
         return _build_faulty(line, decoder, decoder.encoding_fault(error))
     if not decoder.is_csv:
-        return RawRow(line.start, line.end, line.raw, _strip_line_end(text))
+        return FileRow(line.start, line.end, line.raw, _strip_line_end(text))
     record = decoder.record(width)
     texts = [text]
     state = record.add(text)
-    if state is State.OPEN:
+    if state is RecordState.OPEN:
         more: list[Line] = []
         fault = _complete_record(record, line, more, texts, lines, decoder, is_finished)
         if fault is None:
@@ -93,14 +92,14 @@ def _read_row(
             lines.put_back(more)
             return _build_faulty(line, decoder, fault)
         raw = line.raw + b"".join(following.raw for following in more)
-        return RawRow(line.start, more[-1].end, raw, _strip_line_end("".join(texts)), record.values)
-    if state is State.FAULTY:
+        return FileRow(line.start, more[-1].end, raw, _strip_line_end("".join(texts)), record.values)
+    if state is RecordState.FAULTY:
         return _build_faulty(line, decoder, record.fault)
-    return RawRow(line.start, line.end, line.raw, _strip_line_end(text), record.values)
+    return FileRow(line.start, line.end, line.raw, _strip_line_end(text), record.values)
 
 
 def _complete_record(
-    record: Record,
+    record: CsvRecord,
     first: Line,
     more: list[Line],
     texts: list[str],
@@ -109,8 +108,8 @@ def _complete_record(
     is_finished: Callable[[], bool],
 ) -> str | None:
     """Reads on until the record is complete. Returns the fault, '' for none, None if the file may still provide the rest."""
-    size, state = len(first.raw), State.OPEN
-    while state is State.OPEN:
+    size, state = len(first.raw), RecordState.OPEN
+    while state is RecordState.OPEN:
         line = lines.next_line()
         if line is not None:
             more.append(line)
@@ -137,8 +136,8 @@ def _describe_swallowed(number: int, count: int) -> str:
     )
 
 
-def _build_faulty(line: Line, decoder: Decoder, fault: str) -> RawRow:
-    return RawRow(line.start, line.end, line.raw, decoder.lossy_text(line.raw), fault=fault)
+def _build_faulty(line: Line, decoder: Decoder, fault: str) -> FileRow:
+    return FileRow(line.start, line.end, line.raw, decoder.lossy_text(line.raw), fault=fault)
 
 
 def _strip_line_end(text: str) -> str:
@@ -171,13 +170,13 @@ class Decoder:
         raw = line.raw.strip()
         return not raw or (line.start == 0 and raw == own_mark(self.encoding))
 
-    def record(self, width: int | None) -> Record:
-        return Record(self._dialect, width)
+    def record(self, width: int | None) -> CsvRecord:
+        return CsvRecord(self._dialect, width)
 
     def swallowed_line(self, texts: list[str], width: int) -> int | None:
         return swallowed_line(texts, self._dialect, width)
 
-    def cells(self, row: RawRow, columns: list[str]) -> dict[str, Any]:
+    def cells(self, row: FileRow, columns: list[str]) -> dict[str, Any]:
         """Returns the cells of a row without a fault, by column name."""
         if row.values is None:
             return _read_object(row.text)

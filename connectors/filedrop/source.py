@@ -16,11 +16,11 @@ from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import quote
 
-from connectors.contract import Item, Position
-from connectors.filedrop.byte_order_mark import LONGEST_MARK_BYTES, check_mark
+from connectors.contract import FeedItem, Position
 from connectors.filedrop.convert import converter
+from connectors.filedrop.lines import LONGEST_MARK_BYTES, check_mark
 from connectors.filedrop.mapping import MappingError, MappingFile, repeated_names
-from connectors.filedrop.reader import Decoder, RawRow, rows
+from connectors.filedrop.reader import Decoder, FileRow, rows
 
 HEAD_BYTES = 1024
 
@@ -72,7 +72,7 @@ class FileSource:
         """Returns the seconds until a last line without an end may be read."""
         return self._settles_in_s(self._path.stat())
 
-    def items(self, after: Position) -> Iterator[Item]:
+    def items(self, after: Position) -> Iterator[FeedItem]:
         """Yields the rows after a position. MappingError if the header lacks a mapped column."""
         stat = self._path.stat()
         if after and not self._is_same(after, stat):
@@ -104,7 +104,7 @@ class FileSource:
         # A copy may bear the time of another machine; when the file came here, the ctime knows.
         return max(0.0, min(stat.st_mtime, stat.st_ctime) + self._settle_s - self._now())
 
-    def _read_rows(self, start: int, stat: os.stat_result, *, width: int | None) -> Iterator[RawRow]:
+    def _read_rows(self, start: int, stat: os.stat_result, *, width: int | None) -> Iterator[FileRow]:
         """Yields the rows of the file as it was at `stat`. A last row without an end is read if the file is unchanged."""
 
         def is_finished() -> bool:
@@ -119,7 +119,7 @@ class FileSource:
         offset = int(after.get("offset", 0))
         return offset > 0 and self._read_bytes(offset - 1, offset) not in (b"\n", b"\r")
 
-    def _build_item(self, row: RawRow, number: int, columns: list[str], identity: Position) -> Item:
+    def _build_item(self, row: FileRow, number: int, columns: list[str], identity: Position) -> FeedItem:
         # Of a row that is too long there is the beginning only.
         is_whole = len(row.raw) == row.end - row.start
         last = row_hash(row.raw) if is_whole else self._hash_row(row.start, row.end)
@@ -132,7 +132,7 @@ class FileSource:
                 fault = str(error)
         if body is None and is_whole and not row.raw.endswith((b"\n", b"\r")):
             position["unsent"] = 1
-        return Item(position, number, row.text, body, fault)
+        return FeedItem(position, number, row.text, body, fault)
 
     def _read_header(self, stat: os.stat_result) -> tuple[list[str], int] | None:
         """Returns the names of the columns and the end of the header; None while it is incomplete."""
@@ -169,11 +169,11 @@ class FileSource:
             return file.read(end - start)
 
 
-def _mark_grown(item: Item) -> Item:
+def _mark_grown(item: FeedItem) -> FeedItem:
     """Returns the row as it is now. The log has its first part already, so a person must look at it."""
     fault = (
         "the row had no line end and did not change for a while, so its first part was sent; then it grew to this "
         "row. Correct or retract the signal that was sent"
     )
     position = {name: value for name, value in item.position.items() if name != "unsent"}
-    return Item(position, item.number, item.raw, None, fault)
+    return FeedItem(position, item.number, item.raw, None, fault)

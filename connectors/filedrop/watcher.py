@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.contract import Gateway, Observer
+from connectors.contract import Observer, SignalGateway
 from connectors.engine import BATCH, Totals, feed
 from connectors.filedrop.checkpoint import AdvisoryFile, FileCursor, RejectFile, alone
 from connectors.filedrop.mapping import MappingFile
@@ -24,7 +24,7 @@ STATE_FOLDER = ".liandong"
 class FileDrop:
     """The settings of a feed. `institution` only names the files beside; the token identifies the sender."""
 
-    gateway: Gateway
+    gateway: SignalGateway
     mapping: MappingFile
     institution: str
     state: Path | None = None

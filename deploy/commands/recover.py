@@ -65,7 +65,7 @@ def recover(stack: Stack, *, yes: bool, state: str | None = None) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Report:
+class RecoveryReport:
     losses: Sequence[LogLoss]
     signals: LostSignals
 
@@ -119,7 +119,7 @@ async def _recover_log(settings: Settings, yes: bool) -> list[str]:
             await check_stopped(settings)
         marks = {name: await RedisStore(redis, namespace_of(name)).marks() for name in stages}
         losses = await find_losses(log, stages, marks)
-        report = Report(losses, await name_lost_signals(log, losses, _open_sealer(settings)))
+        report = RecoveryReport(losses, await name_lost_signals(log, losses, _open_sealer(settings)))
         if yes and losses:
             await open_generations(log, losses, datetime.now(UTC))
             await _forget_receipts(redis)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.contracts import asyncapi
-from deploy.contracts.breaking import Found, of_http, of_log
+from deploy.contracts.breaking import Breaches, of_http, of_log
 from deploy.contracts.files import ASYNCAPI, FOLDER, OPENAPI, as_text
 from deploy.local.paths import project_root
 from gateway.app import ENDPOINTS
@@ -34,21 +34,21 @@ def last(root: Path | None = None) -> Path:
     return max(folders, key=lambda folder: tuple(map(int, folder.name.split("."))))
 
 
-def compared(root: Path | None = None) -> Found:
+def compared(root: Path | None = None) -> Breaches:
     """Compares the code with the last release, without the accepted breaks."""
     root = root or project_root()
     folder = last(root)
     log = of_log(_load_json(folder / ASYNCAPI.name), asyncapi.document())
     http = of_http(_load_json(folder / OPENAPI.name), json.loads(as_text(document(ENDPOINTS))))
-    return but_for([entry["break"] for entry in accepted(root)], Found(log.breaks + http.breaks, log.notices + http.notices))
+    return but_for([entry["break"] for entry in accepted(root)], Breaches(log.breaks + http.breaks, log.notices + http.notices))
 
 
-def but_for(decided: list[str], findings: Found) -> Found:
+def but_for(decided: list[str], findings: Breaches) -> Breaches:
     breaks = [sentence for sentence in findings.breaks if sentence not in decided]
     stale = [
         f"{ACCEPTED}: accepts a break that does not exist: {sentence}" for sentence in decided if sentence not in findings.breaks
     ]
-    return Found(breaks + stale, findings.notices)
+    return Breaches(breaks + stale, findings.notices)
 
 
 def accepted(root: Path | None = None) -> list[dict[str, str]]:

@@ -27,14 +27,14 @@ ANSWER = {*_MORE, What.FIELD_REMOVED, What.BECAME_OPTIONAL}
 Document = Mapping[str, Any]
 
 
-class Found(NamedTuple):
+class Breaches(NamedTuple):
     """`breaks` of the contract, and `notices` for a rolling upgrade."""
 
     breaks: list[str]
     notices: list[str]
 
 
-def of_log(old: Document, new: Document) -> Found:
+def of_log(old: Document, new: Document) -> Breaches:
     """Compares two AsyncAPI documents."""
     breaks: list[str] = []
     notices: list[str] = []
@@ -51,7 +51,7 @@ def of_log(old: Document, new: Document) -> Found:
             sentence = f"{name}: {change}"
             breaks += [sentence] if change.what in RECORD else []
             notices += [sentence] if change.what in RECORD_NOTICES else []
-    return Found(breaks, notices)
+    return Breaches(breaks, notices)
 
 
 def _compare_topic(was: Document, now: Document) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _compare_topic(was: Document, now: Document) -> Iterator[str]:
         yield f"kept {before_ms} -> {after_ms} ms"
 
 
-def of_http(old: Document, new: Document) -> Found:
+def of_http(old: Document, new: Document) -> Breaches:
     """Compares two OpenAPI documents without problems: their types may grow, and clients rely on the status."""
     breaks: list[str] = []
     compare = Compare(old["components"]["schemas"], new["components"]["schemas"])
@@ -79,7 +79,7 @@ def of_http(old: Document, new: Document) -> Found:
                 breaks.append(f"{label}: route removed")
                 continue
             breaks += [f"{label}: {difference}" for difference in _compare_route(was, now, compare)]
-    return Found(breaks, [])
+    return Breaches(breaks, [])
 
 
 def _compare_route(was: Document, now: Document, compare: Compare) -> Iterator[str]:

@@ -20,17 +20,19 @@ Times are text with an offset (RFC 3339) or aware datetimes.
 from __future__ import annotations
 '''
 WIDTH = 120
+ROOT = "Signal"
+_OBJECTS = {name for name, definition in SignalIn.model_json_schema()["$defs"].items() if "properties" in definition}
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
-_NEEDED = {"Signal": ("reference",)}
+_NEEDED = {ROOT: ("reference",)}
 """Optional on the wire (an Idempotency-Key can replace it), but required in the client, because it makes a retry safe."""
 
 
 def signal_module() -> str:
     """connectors/client/signals.py."""
     schema = SignalIn.model_json_schema()
-    named = {**schema.pop("$defs", {}), "Signal": schema}
+    named = {**schema.pop("$defs", {}), ROOT: schema}
     aliases = ["\n".join(_write_alias(name, kind)) for name, kind in sorted(named.items()) if "properties" not in kind]
-    models = sorted((name for name in named if "properties" in named[name]), key=lambda name: (name == "Signal", name))
+    models = sorted((name for name in named if "properties" in named[name]), key=lambda name: (name == ROOT, name))
     classes = ["\n".join(_write_class(name, named[name])) for name in models]
     body = "\n".join([*aliases, "", *classes]).rstrip("\n") + "\n"
     names = [name for name in ("Any", "Literal", "NotRequired", "TypedDict") if re.search(rf"\b{name}\b", body)]
@@ -47,7 +49,7 @@ def _write_alias(name: str, schema: dict[str, Any]) -> list[str]:
 
 def _write_class(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield ""
-    yield f"class {name}(TypedDict):"
+    yield f"class {_python_name(name)}(TypedDict):"
     doc_lines = [line.strip() for line in str(schema.get("description", "")).splitlines()]
     if doc_lines:
         yield f'    """{doc_lines[0]}' + ('"""' if len(doc_lines) == 1 else "")
@@ -66,7 +68,7 @@ def _write_class(name: str, schema: dict[str, Any]) -> Iterator[str]:
 
 def _name_type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
+        return _python_name(str(schema["$ref"]).rpartition("/")[2])
     if "enum" in schema:
         return f"Literal[{', '.join(map(_write_literal, schema['enum']))}]"
     if "const" in schema:
@@ -83,6 +85,11 @@ def _name_type(schema: dict[str, Any]) -> str:
     if kind == "string" and schema.get("format") == "date-time":
         return "str | datetime"
     return _PLAIN.get(str(kind), "Any")
+
+
+def _python_name(name: str) -> str:
+    """The gateway's own classes have the plain names."""
+    return f"{name}Dict" if name in _OBJECTS else name
 
 
 def _write_literal(value: object) -> str:

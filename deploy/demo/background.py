@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from random import Random
 
-from deploy.demo.reports import References, Report, victim_of
+from deploy.demo.reports import DemoReport, References, victim_of
 from deploy.demo.values import COUNTIES, MAKERS
 
 BANKS = tuple(f"bank-{n:03d}" for n in range(1, 6))
@@ -34,7 +34,7 @@ _STORIES = (
 )
 
 
-def noise(rng: Random, references: References, end: datetime, each: int) -> Iterator[Report]:
+def noise(rng: Random, references: References, end: datetime, each: int) -> Iterator[DemoReport]:
     """Makes about `each` reports of every institution over the day before `end`; every tenth subject is reported once more."""
     subjects: list[tuple[str, str]] = []
     for institution in INSTITUTIONS:
@@ -51,7 +51,7 @@ def noise(rng: Random, references: References, end: datetime, each: int) -> Iter
                 suspects.append(("phone", MAKERS["phone"](rng)))
             amount = int(10 ** rng.uniform(4.3, 7.2)) // 100 * 100 if rng.random() < 0.85 else None
             payer, called = victim_of(rng, institution)
-            yield Report(
+            yield DemoReport(
                 institution=institution,
                 reference=references.take(institution),
                 kind="telecom_fraud" if rng.random() < 0.85 else "illegal_finance",

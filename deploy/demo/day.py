@@ -13,7 +13,7 @@ from random import Random
 from deploy.demo import amlsim
 from deploy.demo.background import noise
 from deploy.demo.file_formats import MAPPINGS, form_of
-from deploy.demo.reports import References, Report
+from deploy.demo.reports import DemoReport, References
 from deploy.demo.schemes import Scene, Scheme, plant
 
 
@@ -33,7 +33,7 @@ class Day:
 
     run: str
     seed: int
-    reports: tuple[Report, ...]
+    reports: tuple[DemoReport, ...]
     schemes: tuple[Scheme, ...]
     drops: tuple[Drop, ...]
     aml: amlsim.SampleCut | None

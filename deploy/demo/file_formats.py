@@ -15,23 +15,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from deploy.demo.reports import Report
+from deploy.demo.reports import DemoReport
 
 MAPPINGS = Path(__file__).parent / "mappings"
 _BEIJING = timezone(timedelta(hours=8))
 _NAMES = {"630202": "乐都区", "630203": "平安区", "630222": "民和县", "630223": "互助县", "630224": "化隆县", "630225": "循化县"}
 
 
-def _suspect_of(report: Report, kind: str) -> str:
+def _suspect_of(report: DemoReport, kind: str) -> str:
     return dict(report.suspects).get(kind, "")
 
 
-def _write_yuan(report: Report) -> str:
+def _write_yuan(report: DemoReport) -> str:
     """Writes the amount as `12,000.50`."""
     return "" if report.amount_minor is None else f"{Decimal(report.amount_minor) / 100:,.2f}"
 
 
-def _bank_row(report: Report) -> dict[str, Any]:
+def _bank_row(report: DemoReport) -> dict[str, Any]:
     """A core banking export: Chinese columns, local time, thousands separated."""
     return {
         "流水号": report.reference,
@@ -48,7 +48,7 @@ def _bank_row(report: Report) -> dict[str, Any]:
     }
 
 
-def _payment_row(report: Report) -> dict[str, Any]:
+def _payment_row(report: DemoReport) -> dict[str, Any]:
     """A payment institution's export: semicolons, instants with offset, fen."""
     return {
         "order_id": report.reference,
@@ -65,7 +65,7 @@ def _payment_row(report: Report) -> dict[str, Any]:
     }
 
 
-def _telecom_row(report: Report) -> dict[str, Any]:
+def _telecom_row(report: DemoReport) -> dict[str, Any]:
     """An operator's events: numbers and links, milliseconds, yuan as JSON numbers."""
     return {
         "id": report.reference,
@@ -80,7 +80,7 @@ def _telecom_row(report: Report) -> dict[str, Any]:
     }
 
 
-def _platform_row(report: Report) -> dict[str, Any]:
+def _platform_row(report: DemoReport) -> dict[str, Any]:
     """A platform's complaints: nested objects."""
     return {
         "complaint": {"no": report.reference, "type": report.kind, "at": report.occurred_at.isoformat()},
@@ -93,12 +93,12 @@ def _platform_row(report: Report) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Form:
-    """`fields` names the column of a `Report.wrong` field (dots lead into objects)."""
+class FileForm:
+    """`fields` names the column of a `DemoReport.wrong` field (dots lead into objects)."""
 
     name: str
     ending: str
-    row: Callable[[Report], dict[str, Any]]
+    row: Callable[[DemoReport], dict[str, Any]]
     fields: dict[str, str]
     encoding: str = "utf-8"
     delimiter: str = ","
@@ -107,7 +107,7 @@ class Form:
     def mapping(self) -> Path:
         return MAPPINGS / f"{self.name}.yaml"
 
-    def write(self, path: Path, reports: Sequence[Report]) -> None:
+    def write(self, path: Path, reports: Sequence[DemoReport]) -> None:
         rows = [self._with_faults(self.row(report), report) for report in reports]
         if self.ending == "csv":
             out = io.StringIO(newline="")
@@ -118,7 +118,7 @@ class Form:
         else:
             path.write_bytes(b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
 
-    def _with_faults(self, row: dict[str, Any], report: Report) -> dict[str, Any]:
+    def _with_faults(self, row: dict[str, Any], report: DemoReport) -> dict[str, Any]:
         for name, text in report.wrong.items():
             *above, last = self.fields[name].split(".")
             inside = row
@@ -129,7 +129,7 @@ class Form:
 
 
 FORMS = {
-    "bank": Form(
+    "bank": FileForm(
         "bank",
         "csv",
         _bank_row,
@@ -143,7 +143,7 @@ FORMS = {
         },
         encoding="gb18030",
     ),
-    "pay": Form(
+    "pay": FileForm(
         "payment",
         "csv",
         _payment_row,
@@ -157,13 +157,13 @@ FORMS = {
         },
         delimiter=";",
     ),
-    "telecom": Form(
+    "telecom": FileForm(
         "telecom",
         "ndjson",
         _telecom_row,
         {"amount": "loss", "time": "ts", "region": "county", "kind": "category", "phone": "caller", "reference": "id"},
     ),
-    "platform": Form(
+    "platform": FileForm(
         "platform",
         "ndjson",
         _platform_row,
@@ -179,5 +179,5 @@ FORMS = {
 }
 
 
-def form_of(institution: str) -> Form:
+def form_of(institution: str) -> FileForm:
     return FORMS[institution.partition("-")[0]]

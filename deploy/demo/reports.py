@@ -13,7 +13,7 @@ Expected = Literal["assessed", "duplicate_content", "duplicate_reference", "reje
 
 
 @dataclass(frozen=True)
-class Report:
+class DemoReport:
     """One row. `suspects` are (kind, value), at most one of each kind; `wrong` puts a raw text into a field.
 
     `expected` is the expected result of the row, `scheme` its planted scheme.

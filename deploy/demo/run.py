@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from connectors.filedrop.progress import Shown
-from connectors.gateway_client import Stopped
+from connectors.gateway_client import FeedStopped
 from deploy.demo import summary, timeline
 from deploy.demo.day import Day, Plan, make_day
 from deploy.demo.feeding import TIMEOUT, Fed, feed_all
@@ -85,7 +85,7 @@ def play_demo(wish: Wish) -> int:
     day = _write_day(wish, stack, out)
     try:
         wrong = asyncio.run(_play_day(stack, day, out, start_s, wish.timeout_s))
-    except (Stopped, NotQuiet, httpx.HTTPError) as error:
+    except (FeedStopped, NotQuiet, httpx.HTTPError) as error:
         out.print(f"[bold red]error[/] {escape(str(error) or type(error).__name__)}", soft_wrap=True)
         return 1
     addresses(stack)

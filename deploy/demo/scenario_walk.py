@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from connectors.contract import Answer
+from connectors.contract import SignalAnswer
 from deploy.demo.schemes import Scheme
 from deploy.verify.ledger import Ledger
 
@@ -102,7 +102,7 @@ class Walker:
         journal = self._ledger.journal(institution)([{"reference": reference, "retract": reason}])
         journal.trying([0])
         response = await self.post(institution, "/v1/retractions", reference=reference, reason=reason)
-        journal.answered(0, Answer("accepted", response["signal_id"], response["accepted_at"], response["receipt"]))
+        journal.answered(0, SignalAnswer("accepted", response["signal_id"], response["accepted_at"], response["receipt"]))
         journal.settled()
 
     async def disposed(self, case_id: str, disposition: str) -> Any:

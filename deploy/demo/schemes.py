@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from deploy.demo.background import BANKS, PLATFORMS
-from deploy.demo.reports import References, Report, victim_of
+from deploy.demo.reports import DemoReport, References, victim_of
 from deploy.demo.values import account, phone, url
 
 Subject = tuple[str, str]
@@ -34,7 +34,7 @@ class Scheme:
     name: str
     title: str
     subject: Subject
-    reports: tuple[Report, ...]
+    reports: tuple[DemoReport, ...]
     landings: tuple[Landing, ...] = ()
 
 
@@ -61,9 +61,9 @@ class Scene:
 
     def report(
         self, institution: str, minutes: float, subject: Subject, story: Story, wrong: dict[str, str] | None = None
-    ) -> Report:
+    ) -> DemoReport:
         payer, called = victim_of(self.rng, institution)
-        return Report(
+        return DemoReport(
             institution,
             self.references.take(institution),
             story.kind,

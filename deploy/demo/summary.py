@@ -13,7 +13,7 @@ from rich.table import Table
 
 from deploy.demo.day import Day
 from deploy.demo.feeding import Fed
-from deploy.demo.verdicts import SEVERITIES, Queues, Verdict
+from deploy.demo.verdicts import SEVERITIES, Queues, SchemeVerdict
 
 _WIDTH = 110
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
@@ -34,7 +34,13 @@ class Took:
 
 
 def show(
-    out: Console, day: Day, fed: Sequence[Fed], outcomes: Counter[str], queues: Queues, verdicts: Sequence[Verdict], took: Took
+    out: Console,
+    day: Day,
+    fed: Sequence[Fed],
+    outcomes: Counter[str],
+    queues: Queues,
+    verdicts: Sequence[SchemeVerdict],
+    took: Took,
 ) -> None:
     out.print()
     out.print(_tabulate_sent(day, fed, outcomes))
@@ -85,7 +91,7 @@ def _tabulate_queues(queues: Queues) -> Table:
     return table
 
 
-def _tabulate_schemes(verdicts: Sequence[Verdict]) -> Table:
+def _tabulate_schemes(verdicts: Sequence[SchemeVerdict]) -> Table:
     table = Table(title="planted schemes", title_justify="left")
     for column in ("", "scheme", "found"):
         table.add_column(column)

@@ -15,9 +15,9 @@ import httpx
 
 from deploy.demo.day import Day
 from deploy.demo.feeding import Fed
-from deploy.demo.reports import Report
+from deploy.demo.reports import DemoReport
 from deploy.demo.schemes import Landing, Scheme
-from deploy.verify.ledger import Entry
+from deploy.verify.ledger import LedgerEntry
 
 SEVERITIES = ("low", "medium", "high", "critical")
 OFFICER = "officer-demo"
@@ -25,7 +25,7 @@ _AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SchemeVerdict:
     """`outcome` describes the result; `wrong` lists the deviations."""
 
     scheme: Scheme
@@ -49,7 +49,9 @@ class Queues:
 class Judge:
     """Asks the gateway. `token` mints for an institution or an officer."""
 
-    def __init__(self, client: httpx.AsyncClient, token: Callable[[str], str], entries: list[Entry], fed: list[Fed]) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, token: Callable[[str], str], entries: list[LedgerEntry], fed: list[Fed]
+    ) -> None:
         self._client = client
         self._token = token
         self.signal_ids = {(entry.who, entry.reference): entry.signal_id for entry in entries if entry.signal_id}
@@ -77,10 +79,10 @@ class Judge:
                 return cases
             more = {"cursor": page["next_cursor"]}
 
-    async def judge(self, day: Day, queues: Queues) -> list[Verdict]:
+    async def judge(self, day: Day, queues: Queues) -> list[SchemeVerdict]:
         return [await self._judge_scheme(scheme, queues) for scheme in day.schemes]
 
-    async def _judge_scheme(self, scheme: Scheme, queues: Queues) -> Verdict:
+    async def _judge_scheme(self, scheme: Scheme, queues: Queues) -> SchemeVerdict:
         wrong = [fault for fault in await asyncio.gather(*(self._judge_report(report) for report in scheme.reports)) if fault]
         sentences = []
         for landing in scheme.landings:
@@ -92,9 +94,9 @@ class Judge:
             wrong += [f"a case in {queue}, where none must be" for queue in cases]
             outcomes = Counter(report.expected for report in scheme.reports)
             sentences.append("no case; " + ", ".join(f"{n} {name}" for name, n in outcomes.items()))
-        return Verdict(scheme, "; ".join(sentences), tuple(dict.fromkeys(wrong)))
+        return SchemeVerdict(scheme, "; ".join(sentences), tuple(dict.fromkeys(wrong)))
 
-    async def _judge_report(self, report: Report) -> str | None:
+    async def _judge_report(self, report: DemoReport) -> str | None:
         """Returns the deviation of one row; None if it is as expected."""
         if report.expected == "reject":
             return None if self._is_rejected(report) else f"the bad row of {report.institution} was not rejected"
@@ -106,7 +108,7 @@ class Judge:
         outcome = receipt.get("outcome") or "pending"
         return None if outcome == expected else f"{report.reference} is {outcome}, not {expected}"
 
-    def _is_rejected(self, report: Report) -> bool:
+    def _is_rejected(self, report: DemoReport) -> bool:
         """Matches the row itself: by its reference, or by the faulty text if there is none."""
         mark = report.reference if "reference" not in report.wrong else (report.victim_account or report.victim_phone)
         own = [row for fed in self._fed if fed.drop.institution == report.institution for row in fed.rejects]

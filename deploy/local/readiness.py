@@ -74,7 +74,7 @@ def _silence_logs() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Wait:
+class ReadinessWait:
     """A wait: the process, the test of its readiness, and the limit.
 
     `processes` returns the supervisor's view by name; `reason` the cause that the process itself waits for, empty for none.
@@ -90,7 +90,7 @@ class Wait:
     busy: BusyTimes = field(default_factory=BusyTimes)
 
 
-def wait(it: Wait) -> None:
+def wait(it: ReadinessWait) -> None:
     """Waits until the check holds. LauncherError with the end of the log if the process keeps ending or the limit is reached.
 
     Activity of the profile's processes counts as progress (`progress.py`).
@@ -126,7 +126,7 @@ def _list_pids(processes: dict[str, Any]) -> list[int]:
     return [process["pid"] for process in processes.values() if process["pid"]]
 
 
-def _not_ready(it: Wait, process: dict[str, Any], patience: Patience) -> str:
+def _not_ready(it: ReadinessWait, process: dict[str, Any], patience: Patience) -> str:
     reason = it.reason(process)
     waits = f", it waits for {reason}" if reason else ""
     return f"{it.name} is not ready after {patience.elapsed_s:.0f} s{waits}. The end of {it.log}:\n{tail(it.log)}"

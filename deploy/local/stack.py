@@ -231,7 +231,7 @@ class Stack:
         log = self.places.logs / f"{name}.log"
         patience_s = timeout_s or self.ready_timeout_s
         reason = partial(self._explain_wait, name)
-        ready.wait(ready.Wait(name, self._check_of(name), self._known_processes, reason, log, patience_s, self.say))
+        ready.wait(ready.ReadinessWait(name, self._check_of(name), self._known_processes, reason, log, patience_s, self.say))
 
     def conditions(self) -> dict[str, Any]:
         """The processes as the supervisor knows them, with the cause each waits for: `waiting_for`, empty for none."""

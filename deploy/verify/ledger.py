@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 
 import orjson
 
-from connectors.contract import Answer
+from connectors.contract import SignalAnswer
 
 Fate = Literal["accepted", "refused", "open"]
 
@@ -80,7 +80,7 @@ class LedgerJournal:
         self._ledger.write({"do": "try", "ids": [self._ids[index] for index in indexes]})
         self._ledger.sync()
 
-    def answered(self, index: int, answer: Answer) -> None:
+    def answered(self, index: int, answer: SignalAnswer) -> None:
         line: dict[str, Any] = {"do": "answer", "id": self._ids[index], "status": answer.status}
         if answer.status == "accepted":
             line |= {"signal_id": answer.signal_id, "accepted_at": answer.accepted_at, "receipt": answer.receipt}
@@ -97,7 +97,7 @@ class LedgerJournal:
 
 
 @dataclass
-class Entry:
+class LedgerEntry:
     """One sent line. `first_try` and `answer_at` are line numbers of the ledger: its order is the sender's.
 
     `doubt`: an attempt of which nobody knows whether it reached the log (other than through the answer). `tried_ms`: the first
@@ -136,15 +136,15 @@ PlaceOf = Callable[[str], tuple[int, int]]
 """A receipt -> partition and offset."""
 
 
-def read_ledger(path: Path, place_of: PlaceOf | None = None) -> list[Entry]:
+def read_ledger(path: Path, place_of: PlaceOf | None = None) -> list[LedgerEntry]:
     """Returns all entries in the order of their first line; without `place_of` they have no position. A torn line (its writer was
     killed) is skipped."""
-    entries: dict[str, Entry] = {}
+    entries: dict[str, LedgerEntry] = {}
     pending: set[str] = set()
     for number, line in enumerate(lines(path), 1):
         do = line.get("do")
         if do == "send":
-            entries[line["id"]] = Entry(str(path), line["who"], line["body"])
+            entries[line["id"]] = LedgerEntry(str(path), line["who"], line["body"])
         elif do == "try":
             for name in line["ids"]:
                 entry = entries[name]
@@ -165,7 +165,7 @@ def read_ledger(path: Path, place_of: PlaceOf | None = None) -> list[Entry]:
     return [entry for entry in entries.values() if entry.attempts]
 
 
-def _take_answer(entry: Entry, line: Mapping[str, Any], number: int, place_of: PlaceOf | None) -> None:
+def _take_answer(entry: LedgerEntry, line: Mapping[str, Any], number: int, place_of: PlaceOf | None) -> None:
     entry.fate, entry.answer_at = line["status"], number
     if entry.fate == "accepted":
         entry.signal_id, entry.accepted_at = line["signal_id"], line["accepted_at"]

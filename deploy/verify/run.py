@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 from rich.console import Console
@@ -11,17 +15,36 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.local.stack import Stack
-from deploy.verify.ledger import Entry, read_ledger
-from deploy.verify.rebuild_compare import StageDigest, compare_with_rebuilt
-from deploy.verify.receipts import places_of, read_receipts
+from deploy.verify.ledger import LedgerEntry, PlaceOf, read_ledger
 from deploy.verify.wait_idle import wait_quiet
+from schemas.security import Keyring, PlaceCipher
+from stream_processors.recovery.rebuild import digest_of, rebuild, snapshot
 from stream_processors.runtime.settings import SHIPPED_POLICY, Settings
+from stream_processors.topology import all_stages
 from stream_processors.views.api import Views
+from stream_processors.views.receipts import Receipt
 
 SHOWN = 10
 ATTEMPTS = 4
+_AT_ONCE = 16
+"""Receipts that are read side by side."""
 LEDGERS = "ledgers"
 """The folder of a profile with the ledgers of the demo's senders."""
+
+
+class StageDigest(NamedTuple):
+    """One stage: digests of both, the number of keys, and the differing keys with both texts (None: missing)."""
+
+    stage: str
+    live: str
+    fresh: str
+    keys: int
+    folded: int
+    differing: list[tuple[str, str | None, str | None]]
+
+    @property
+    def same(self) -> bool:
+        return self.live == self.fresh
 
 
 def settings_of(stack: Stack) -> Settings:
@@ -51,6 +74,24 @@ async def verify(stack: Stack, ledgers: Sequence[Path], timeout_s: float, consol
     return conclude(console, is_same and not missing)
 
 
+def places_of(keyring: Keyring) -> PlaceOf:
+    """Opens the receipts of a ledger that were made with these keys."""
+    cipher = PlaceCipher(keyring)
+    return lambda receipt: cipher.open(receipt)[1:3]
+
+
+async def read_receipts(views: Views, signal_ids: Iterable[str]) -> dict[str, Receipt]:
+    """Returns the receipts of these signals by signal id, without those that have none."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def read(signal_id: str) -> Receipt | None:
+        async with gate:
+            return await views.receipt(signal_id)
+
+    receipts = await asyncio.gather(*map(read, signal_ids))
+    return {receipt.signal_id: receipt for receipt in receipts if receipt is not None}
+
+
 def conclude(console: Console, is_right: bool) -> bool:
     console.print("[bold green]verified[/]" if is_right else "[bold red]not verified[/]")
     return is_right
@@ -65,7 +106,7 @@ async def verify_state(settings: Settings, timeout_s: float, console: Console) -
     return all(digest.same for digest in digests)
 
 
-async def find_missing(settings: Settings, entries: Sequence[Entry]) -> list[Entry]:
+async def find_missing(settings: Settings, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
     """Returns the acknowledged signals that are missing in the views."""
     acknowledged = [entry for entry in entries if entry.fate == "accepted" and not entry.retracts]
     signals = {entry.signal_id: entry for entry in acknowledged if entry.signal_id}
@@ -91,6 +132,26 @@ async def _compare_states(settings: Settings, timeout_s: float, console: Console
         if ends == before:
             break
     return digests
+
+
+async def compare_with_rebuilt(settings: Settings, say: Callable[[str], None] = lambda line: None) -> list[StageDigest]:
+    """The live state must be idle. The temporary Redis ends with this call."""
+    temporary = Stack(f"verify-{os.getpid()}", services=("redis",), redis_fsync="no", bound=True, external=False)
+    try:
+        temporary.up()
+        folded = await rebuild(settings, temporary.redis_url, told=say)
+        at_ms, policy = time.time_ns() // 1_000_000, settings.policy()
+        digests = []
+        for stage in all_stages(settings.raw_institutions):
+            live = await snapshot(settings.redis_url, stage, at_ms, policy)
+            fresh = await snapshot(temporary.redis_url, stage, at_ms, policy)
+            differing = [
+                (key, live.get(key), fresh.get(key)) for key in sorted({*live, *fresh}) if live.get(key) != fresh.get(key)
+            ]
+            digests.append(StageDigest(stage, digest_of(live), digest_of(fresh), len(live), folded[stage], differing))
+        return digests
+    finally:
+        temporary.down(wipe=True)
 
 
 def _tabulate_digests(digests: list[StageDigest]) -> Table:

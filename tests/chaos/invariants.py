@@ -17,7 +17,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from deploy.verify.ledger import Entry
+from deploy.verify.ledger import LedgerEntry
 from schemas.cases.case import Case
 from schemas.codec import CodecError, decode
 from schemas.envelope import Origin
@@ -50,7 +50,7 @@ class Found:
     loop: LoopFound = field(default_factory=LoopFound)
 
 
-async def check(settings: Settings, entries: Sequence[Entry]) -> Found:
+async def check(settings: Settings, entries: Sequence[LedgerEntry]) -> Found:
     """Compares the log and the live cases with what the ledger says was acknowledged."""
     acknowledged = [entry for entry in entries if entry.fate == "accepted"]
     found = Found(acknowledged=len(acknowledged))
@@ -77,7 +77,7 @@ async def _all(log: KafkaLog, topic: Topic) -> list[Record]:
     return [record for p in ends async for run in log.read(topic, p, starts[p], ends[p]) for record in run]
 
 
-def _promises(found: Found, sources: dict[str, list[Record]], acknowledged: list[Entry]) -> None:
+def _promises(found: Found, sources: dict[str, list[Record]], acknowledged: list[LedgerEntry]) -> None:
     at = {name: {(record.partition, record.offset): record for record in records} for name, records in sources.items()}
     found.records = sum(map(len, sources.values()))
     for entry in acknowledged:

@@ -23,8 +23,7 @@ from deploy.demo.generate import generate
 from deploy.local.process_specs import ALL_AGENTS
 from deploy.local.stack import Stack
 from deploy.verify.ledger import Ledger, read_ledger
-from deploy.verify.receipts import places_of
-from deploy.verify.run import settings_of
+from deploy.verify.run import places_of, settings_of
 from deploy.verify.wait_idle import wait_quiet
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, NOTIFICATIONS, RETRACTIONS, SUBMITTED, Topic
 from tests.chaos.brokers import Cluster

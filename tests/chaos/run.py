@@ -16,8 +16,7 @@ from deploy.local.paths import Places
 from deploy.local.stack import Stack
 from deploy.local.tokens import mint
 from deploy.verify.ledger import Ledger, read_ledger
-from deploy.verify.receipts import places_of
-from deploy.verify.run import settings_of
+from deploy.verify.run import places_of, settings_of
 from deploy.verify.wait_idle import wait_quiet
 from stream_processors.runtime.settings import SHIPPED_POLICY
 from tests.chaos import hooks, losses, policy

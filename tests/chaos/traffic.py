@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 
-from connectors.contract import Answer
+from connectors.contract import SignalAnswer
 from deploy.demo.generate import INSTITUTIONS, Planned, generate
 from deploy.verify.ledger import Ledger
 from tests.chaos.client import Client
@@ -143,11 +143,11 @@ class Load:
             status, answer = client.ask("POST", "/v1/retractions", token, raw, Content_Type="application/json")
             if status == 202:
                 said = json.loads(answer)
-                journal.answered(0, Answer("accepted", said["signal_id"], said["accepted_at"], said["receipt"]))
+                journal.answered(0, SignalAnswer("accepted", said["signal_id"], said["accepted_at"], said["receipt"]))
                 self.retracted += 1
                 break
             if 400 <= status < 500 and status not in (409, 429):
-                journal.answered(0, Answer("refused", problem=json.loads(answer)))
+                journal.answered(0, SignalAnswer("refused", problem=json.loads(answer)))
                 break
             journal.failed([0], f"status {status}", taken=None)
             time.sleep(0.1)

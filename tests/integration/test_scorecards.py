@@ -15,8 +15,7 @@ import redis
 
 from deploy.local.stack import Stack
 from deploy.local.tokens import mint, scrape_headers
-from deploy.verify.rebuild_compare import compare_with_rebuilt
-from deploy.verify.run import settings_of
+from deploy.verify.run import compare_with_rebuilt, settings_of
 from deploy.verify.wait_idle import wait_quiet
 from schemas.security.signing import Ed25519Verifier, public_keys, public_path
 from stream_processors.domain.scorecards import from_csv

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from deploy.verify.receipts import read_receipts
+from deploy.verify.run import read_receipts
 from schemas.cases.case import Case, Disposition
 from stream_processors.views.api import Views
 from stream_processors.views.receipts import Receipt

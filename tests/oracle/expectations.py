@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deploy.verify.ledger import Entry
+from deploy.verify.ledger import LedgerEntry
 from tests.oracle.expected_log import FAR, Identity, Member, identities, members
 from tests.oracle.features import Bounds, bounds
 from tests.oracle.hubs import leading, maybe_measured
@@ -84,7 +84,7 @@ class Expected:
 
 
 def expect(
-    entries: Iterable[Entry], policy_file: Path, *, undisturbed: bool = False, confirmed: frozenset[Indicator] = frozenset()
+    entries: Iterable[LedgerEntry], policy_file: Path, *, undisturbed: bool = False, confirmed: frozenset[Indicator] = frozenset()
 ) -> Expected:
     """What the ledger's signals must have become. `confirmed`: subjects that officers may have confirmed at some time."""
     policy = Policy(policy_file)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from deploy.verify.ledger import Entry
+from deploy.verify.ledger import LedgerEntry
 from tests.oracle.reference_model import Content, Indicator, body_key, content_of, instant_ms
 
 FAR = 1 << 60
@@ -97,11 +97,11 @@ class Member:
         return identity.low <= min((one.high for one in self.identities if one.sure and one is not identity), default=FAR)
 
 
-def identities(entries: Iterable[Entry], hubs: frozenset[Indicator] = frozenset()) -> list[Identity]:
+def identities(entries: Iterable[LedgerEntry], hubs: frozenset[Indicator] = frozenset()) -> list[Identity]:
     """All identities of which a record stands in the log, or may. `hubs`: the policy's list, on which primary subjects depend."""
     entries = [entry for entry in entries if _may_stand(entry)]
     floors = _floors(entries)
-    groups: dict[tuple[str, str, int], list[Entry]] = {}
+    groups: dict[tuple[str, str, int], list[LedgerEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.who, entry.reference, entry.version), []).append(entry)
     partitions = _partitions(entries, hubs)
@@ -110,7 +110,7 @@ def identities(entries: Iterable[Entry], hubs: frozenset[Indicator] = frozenset(
     ]
 
 
-def _may_stand(entry: Entry) -> bool:
+def _may_stand(entry: LedgerEntry) -> bool:
     """Whether a record of the entry may be in the log. A body that is not acceptable never is; one that was refused
     because its reference had another body is, perhaps, when an earlier attempt was in doubt."""
     if entry.fate == "refused" and not (entry.doubt and entry.problem == "reference-reused"):
@@ -132,13 +132,13 @@ def members(found: Iterable[Identity]) -> list[Member]:
 def _identity(
     who: str,
     reference: str,
-    group: list[Entry],
+    group: list[LedgerEntry],
     floors: dict[int, dict[int, int]],
     partitions: dict[Indicator, int],
     hubs: frozenset[Indicator],
 ) -> list[Identity]:
     """The identity; or one for each of its bodies when it is not determined which came first."""
-    variants: dict[str, list[Entry]] = {}
+    variants: dict[str, list[LedgerEntry]] = {}
     for entry in group:
         variants.setdefault(body_key(who, entry.body), []).append(entry)
     made = [_variant(who, reference, entries, floors, partitions, hubs) for entries in variants.values()]
@@ -159,7 +159,7 @@ def _identity(
 def _variant(
     who: str,
     reference: str,
-    entries: list[Entry],
+    entries: list[LedgerEntry],
     floors: dict[int, dict[int, int]],
     partitions: dict[Indicator, int],
     hubs: frozenset[Indicator],
@@ -178,7 +178,7 @@ def _variant(
     return made
 
 
-def _accepted(entries: list[Entry], known: bool) -> tuple[int, int]:
+def _accepted(entries: list[LedgerEntry], known: bool) -> tuple[int, int]:
     """`known`: no attempt in doubt can stand before what was acknowledged."""
     answered = [instant_ms(entry.accepted_at) for entry in entries if entry.accepted_at is not None]
     latest = min(answered, default=FAR)
@@ -186,12 +186,12 @@ def _accepted(entries: list[Entry], known: bool) -> tuple[int, int]:
     return (latest if known and answered else min(earliest, latest)), latest
 
 
-def _partitions(entries: list[Entry], hubs: frozenset[Indicator]) -> dict[Indicator, int]:
+def _partitions(entries: list[LedgerEntry], hubs: frozenset[Indicator]) -> dict[Indicator, int]:
     """The partition of a primary subject, as acknowledgements told it."""
     return {content_of(one.who, one.body, hubs).primary: one.position[0] for one in entries if one.position is not None}
 
 
-def _floors(entries: list[Entry]) -> dict[int, dict[int, int]]:
+def _floors(entries: list[LedgerEntry]) -> dict[int, dict[int, int]]:
     """For each entry in doubt: the highest offset of each partition that was acknowledged before its first attempt."""
     found: dict[int, dict[int, int]] = {}
     for ledger in {entry.ledger for entry in entries}:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from deploy.verify.ledger import Entry
+from deploy.verify.ledger import LedgerEntry
 from tests.oracle.expected_log import Identity
 
 Signal = tuple[str, str]
 """(institution, reference)"""
 
 
-def retracted(entries: Iterable[Entry]) -> dict[Signal, bool]:
+def retracted(entries: Iterable[LedgerEntry]) -> dict[Signal, bool]:
     """The signals that a retraction was sent for; whether it is surely in the log."""
     found: dict[Signal, bool] = {}
     for entry in entries:

@@ -12,7 +12,7 @@ from itertools import islice
 import httpx
 
 from connectors.client.backoff import Backoff
-from connectors.contract import Answer
+from connectors.contract import SignalAnswer
 from connectors.gateway_client import HttpGateway
 from deploy.demo.generate import Planned
 from deploy.verify.ledger import Ledger
@@ -48,7 +48,7 @@ async def send_all(
                 )
             return gateways[who]
 
-        async def drain(who: str, bodies: list[dict[str, object]]) -> list[Answer]:
+        async def drain(who: str, bodies: list[dict[str, object]]) -> list[SignalAnswer]:
             answers = []
             for start in range(0, len(bodies), batch):
                 answers += await gateway_of(who).send(bodies[start : start + batch])

@@ -11,8 +11,7 @@ from rich.table import Table
 
 from deploy.local.stack import Stack
 from deploy.verify.ledger import read_ledger
-from deploy.verify.receipts import places_of
-from deploy.verify.run import SHOWN, conclude, settings_of, verify_state
+from deploy.verify.run import SHOWN, conclude, places_of, settings_of, verify_state
 from stream_processors.runtime.settings import Settings
 from tests.oracle.compare import Difference, Live, differences, maybe_confirmed, read_live, signal_ids
 from tests.oracle.expectations import Expected, expect

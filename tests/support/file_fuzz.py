@@ -24,7 +24,7 @@ from typing import Any
 
 from rich.console import Console
 
-from connectors.contract import START, Answer, Item
+from connectors.contract import START, FeedItem, SignalAnswer
 from connectors.engine import feed
 from connectors.filedrop import commands as perform
 from connectors.filedrop.mapping import MappingError, MappingFile, parse_mapping
@@ -124,12 +124,12 @@ class _Gateway:
     def __init__(self) -> None:
         self.references: list[str] = []
 
-    async def send(self, bodies: Sequence[Mapping[str, Any]]) -> list[Answer]:
+    async def send(self, bodies: Sequence[Mapping[str, Any]]) -> list[SignalAnswer]:
         answers = []
         for body in bodies:
             is_refused = body["indicators"][0]["value"].endswith("7")
             self.references += [] if is_refused else [body["reference"]]
-            answers.append(Answer("refused", reason="ends with 7") if is_refused else Answer("accepted"))
+            answers.append(SignalAnswer("refused", reason="ends with 7") if is_refused else SignalAnswer("accepted"))
         return answers
 
 
@@ -179,7 +179,7 @@ def _may_be_refused_whole(raw: bytes, options: Options) -> bool:
     return not rows or rows[0].removeprefix(own or b"").rstrip(b"\r\n") != header_of(options)
 
 
-def _check_cover(raw: bytes, options: Options, items: list[Item]) -> None:
+def _check_cover(raw: bytes, options: Options, items: list[FeedItem]) -> None:
     """Each line that is not blank belongs to one item; numbers count rows and blank lines, each once, in order."""
     lines = _lines(raw)
     by_start = {int(item.position["last_start"]): item for item in items}
@@ -218,7 +218,7 @@ def _header_lines(lines: list[bytes], options: Options) -> int:
     raise AssertionError("the header is no record")
 
 
-def _check_row(lines: list[bytes], options: Options, item: Item, start: int) -> None:
+def _check_row(lines: list[bytes], options: Options, item: FeedItem, start: int) -> None:
     codec = options.encoding.removesuffix("-sig")
     try:
         texts = [line.decode(codec) for line in lines]
@@ -257,13 +257,13 @@ def _records(texts: list[str], options: Options) -> list[list[str]] | None:
         return None
 
 
-def _plain(item: Item) -> tuple[Any, ...]:
+def _plain(item: FeedItem) -> tuple[Any, ...]:
     """An item without what names the file."""
     place = (item.position["offset"], item.position["row"], item.position["last_start"], item.position["last"])
     return (item.number, item.raw, item.body, item.fault, place)
 
 
-def _check_growth(raw: bytes, mapping: MappingFile, items: list[Item], path: Path, rng: random.Random) -> None:
+def _check_growth(raw: bytes, mapping: MappingFile, items: list[FeedItem], path: Path, rng: random.Random) -> None:
     """A file that comes in pieces gives the same rows as the whole file."""
     cuts = sorted(rng.randrange(len(raw) + 1) for _ in range(2))
     position, found = START, []
@@ -302,7 +302,7 @@ def _check_growth_after_settling(raw: bytes, options: Options, path: Path, rng: 
         has_header = False
 
 
-def _check_feed(path: Path, mapping: MappingFile, items: list[Item]) -> None:
+def _check_feed(path: Path, mapping: MappingFile, items: list[FeedItem]) -> None:
     gateway, rejects = _Gateway(), MemoryRejects()
     source = FileSource(path, mapping, settle_s=0)
     totals = asyncio.run(feed(source, gateway=gateway, cursor=MemoryCursor(), rejects=rejects, batch=3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 
-from connectors.client import Client, InvalidSignal, Outcome, Receipt, Signal, Unavailable
+from connectors.client import Client, InvalidSignal, Signal, SignalOutcome, SignalReceipt, Unavailable
 
 STOPPED: Signal = {
     "reference": "B001-CASE-2026-000123",  # the bank's own case number: sent again after a crash, it is the same signal
@@ -22,7 +22,7 @@ STOPPED: Signal = {
 }
 
 
-def main(url: str, token: str, signal: Signal = STOPPED) -> tuple[Receipt, Outcome] | None:
+def main(url: str, token: str, signal: Signal = STOPPED) -> tuple[SignalReceipt, SignalOutcome] | None:
     with Client(url, token) as client:
         try:
             receipt = client.send(signal)

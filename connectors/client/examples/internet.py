@@ -6,7 +6,7 @@ import asyncio
 import os
 from datetime import UTC, datetime
 
-from connectors.client import AsyncClient, Outcome, ProblemError, Signal
+from connectors.client import AsyncClient, ProblemError, Signal, SignalOutcome
 
 REPORTS = {
     "U-501": "hxxps://licai[.]example[.]cn/vip",
@@ -25,7 +25,7 @@ def signal(report: str, url: str) -> Signal:
     }
 
 
-async def follow_report(client: AsyncClient, report: str, url: str) -> Outcome | None:
+async def follow_report(client: AsyncClient, report: str, url: str) -> SignalOutcome | None:
     """Returns the result of a report; None if it is not a signal."""
     try:
         receipt = await client.send(signal(report, url))
@@ -35,7 +35,7 @@ async def follow_report(client: AsyncClient, report: str, url: str) -> Outcome |
     return await client.wait(receipt.signal_id, timeout_s=20)
 
 
-async def main(url: str, token: str, reports: dict[str, str] = REPORTS) -> dict[str, Outcome | None]:
+async def main(url: str, token: str, reports: dict[str, str] = REPORTS) -> dict[str, SignalOutcome | None]:
     async with AsyncClient(url, token) as client:
         outcomes = await asyncio.gather(*(follow_report(client, report, site) for report, site in reports.items()))
     outcome_of = dict(zip(reports, outcomes, strict=True))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from connectors.client import Backoff, Client, Patience, Signal
+from connectors.client import Backoff, Client, RetryPolicy, Signal
 
 CALLERS = [f"+86 170 {n:04d} 8888" for n in range(40)]
 
@@ -29,7 +29,7 @@ def monitored(callers: list[str]) -> Iterator[Signal]:
 
 def main(url: str, token_file: Path, callers: list[str] = CALLERS) -> tuple[int, int]:
     """Prints how many signals are in the log, and how many of them the gateway knew already."""
-    patience = Patience(Backoff(first_s=0.5, longest_s=30), give_up_after=20, told=print)
+    patience = RetryPolicy(Backoff(first_s=0.5, longest_s=30), give_up_after=20, told=print)
     with Client(url, lambda: token_file.read_text("utf-8").strip(), patience=patience) as client:
         answers = list(client.send_many(monitored(callers)))
     replayed = sum(answer.replayed for answer in answers)

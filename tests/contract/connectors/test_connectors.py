@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from connectors.contract import START, Source
+from connectors.contract import START, RowSource
 from connectors.engine import feed
 from connectors.filedrop.source import FileSource
 from tests.unit.connectors.fakes import FakeGateway, Killed, MemoryCursor, MemoryRejects
@@ -23,20 +23,20 @@ class Rig(NamedTuple):
     """`make(folder)` writes ROWS rows, those of BAD faulty, and gives a function that opens a new source on them."""
 
     name: str
-    make: Callable[[Path], Callable[[], Source]]
+    make: Callable[[Path], Callable[[], RowSource]]
 
 
-def _csv(folder: Path) -> Callable[[], Source]:
+def _csv(folder: Path) -> Callable[[], RowSource]:
     path = write_csv(folder / "a.csv", ROWS, BAD)
     return lambda: FileSource(path, csv_mapping(), settle_s=0)
 
 
-def _ndjson(folder: Path) -> Callable[[], Source]:
+def _ndjson(folder: Path) -> Callable[[], RowSource]:
     path = write_ndjson(folder / "a.ndjson", ROWS, BAD)
     return lambda: FileSource(path, ndjson_mapping(), settle_s=0)
 
 
-def _growing(folder: Path) -> Callable[[], Source]:
+def _growing(folder: Path) -> Callable[[], RowSource]:
     path = write_csv(folder / "a.csv", ROWS, BAD)
     return lambda: FileSource(path, csv_mapping(), follow=True)
 
@@ -45,7 +45,7 @@ RIGS = [Rig("csv", _csv), Rig("ndjson", _ndjson), Rig("csv-followed", _growing)]
 
 
 @pytest.fixture(params=RIGS, ids=lambda rig: rig.name)
-def open_source(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Source]:
+def open_source(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], RowSource]:
     return request.param.make(tmp_path)
 
 
@@ -137,10 +137,10 @@ async def test_a_row_that_the_gateway_refuses_is_rejected_with_its_reason():
         name, size = "one", None
 
         def items(self, after):
-            from connectors.contract import Item
+            from connectors.contract import FeedItem
 
             if not after:
-                yield Item({"n": 1}, 1, "raw", {"reference": "a", "region": "bad"})
+                yield FeedItem({"n": 1}, 1, "raw", {"reference": "a", "region": "bad"})
 
         def progress(self, position):
             return 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.contracts import asyncapi, baseline, files
-from deploy.contracts.breaking import Found, of_http, of_log
+from deploy.contracts.breaking import Breaches, of_http, of_log
 from gateway.app import ENDPOINTS
 from gateway.http.openapi import document
 
@@ -31,7 +31,7 @@ HTTP, LOG = _bare(document(ENDPOINTS)), _bare(asyncapi.document())
 
 
 def test_the_same_breaks_nothing() -> None:
-    assert of_log(LOG, copy.deepcopy(LOG)) == of_http(HTTP, copy.deepcopy(HTTP)) == Found([], [])
+    assert of_log(LOG, copy.deepcopy(LOG)) == of_http(HTTP, copy.deepcopy(HTTP)) == Breaches([], [])
 
 
 # Each mutation changes a member of a schema, or says that it does not apply (False).
@@ -187,7 +187,7 @@ def _references(value: Any) -> Iterator[str]:
 RECORDS = {name for name in LOG["components"]["schemas"] if name.endswith("Record")}
 TAKEN = {name for name in files.bodies(HTTP) if name.endswith("In")}
 GIVEN = {name for name in files.bodies(HTTP) if name.endswith("Out")}
-PLACES: list[tuple[str, Schema, set[str], Callable[[Schema, Schema], Found], list[Any]]] = [
+PLACES: list[tuple[str, Schema, set[str], Callable[[Schema, Schema], Breaches], list[Any]]] = [
     ("record", LOG, RECORDS, of_log, [*LESS, *EITHER, other_values_of_a_map]),
     ("request", HTTP, TAKEN, of_http, [*LESS, *EITHER]),
     ("answer", HTTP, GIVEN, of_http, [*MORE, *EITHER, other_values_of_a_map]),
@@ -222,7 +222,7 @@ def test_an_optional_member_may_come_anywhere() -> None:
         for schema in more["components"]["schemas"].values():
             if "properties" in schema:
                 schema["properties"]["of_tomorrow"] = {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
-        assert compare(told, more) == Found([], [])
+        assert compare(told, more) == Breaches([], [])
 
 
 def test_a_member_that_is_needed_may_come_in_an_answer_only() -> None:
@@ -352,13 +352,13 @@ def test_new_topics_and_routes_break_nothing() -> None:
     http, log = copy.deepcopy(HTTP), copy.deepcopy(LOG)
     http["paths"]["/v1/more"] = http["paths"]["/v1/queues"]
     log["channels"]["more.v1"] = log["channels"]["cases.commands.v1"]
-    assert of_http(HTTP, http) == of_log(LOG, log) == Found([], [])
+    assert of_http(HTTP, http) == of_log(LOG, log) == Breaches([], [])
 
 
 def test_a_break_may_be_decided_on_and_a_decision_without_its_break_is_an_error(tmp_path: Path) -> None:
-    found = Found(["x: gone", "y: gone"], ["z"])
-    assert baseline.but_for(["x: gone"], found) == Found(["y: gone"], ["z"])
-    assert "accepts a break that does not exist: w: gone" in baseline.but_for(["w: gone"], Found([], [])).breaks[0]
+    found = Breaches(["x: gone", "y: gone"], ["z"])
+    assert baseline.but_for(["x: gone"], found) == Breaches(["y: gone"], ["z"])
+    assert "accepts a break that does not exist: w: gone" in baseline.but_for(["w: gone"], Breaches([], [])).breaks[0]
     (tmp_path / baseline.BASELINES).mkdir(parents=True)
     (tmp_path / baseline.ACCEPTED).write_text('[{"break": "x: gone", "why": " "}]', "utf-8")
     with pytest.raises(ValueError, match="no reason for x: gone"):
@@ -371,6 +371,6 @@ def test_a_release_becomes_the_baseline_once_and_the_newest_counts(tmp_path: Pat
     for version in ("0.9.0", "0.10.0"):
         (tmp_path / "pyproject.toml").write_text(f'[project]\nversion = "{version}"\n', "utf-8")
         assert baseline.release(tmp_path) == baseline.last(tmp_path) == tmp_path / baseline.BASELINES / version
-    assert baseline.compared(tmp_path) == Found([], [])
+    assert baseline.compared(tmp_path) == Breaches([], [])
     with pytest.raises(FileExistsError):
         baseline.release(tmp_path)

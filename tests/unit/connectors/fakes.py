@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from connectors.contract import START, Answer, Progress, Reject
+from connectors.contract import START, Progress, Reject, SignalAnswer
 
 
 class Killed(BaseException):
@@ -24,23 +24,23 @@ class FakeGateway:
         self.batches: list[int] = []
         self.before, self.after = before, after
 
-    async def send(self, bodies: Sequence[Mapping[str, Any]]) -> list[Answer]:
+    async def send(self, bodies: Sequence[Mapping[str, Any]]) -> list[SignalAnswer]:
         self.before()
         self.batches.append(len(bodies))
         answers = [self._take(body) for body in bodies]
         self.after()
         return answers
 
-    def _take(self, body: Mapping[str, Any]) -> Answer:
+    def _take(self, body: Mapping[str, Any]) -> SignalAnswer:
         if body["region"] == "bad":
-            return Answer("refused", reason="not valid: /region")
+            return SignalAnswer("refused", reason="not valid: /region")
         reference = body["reference"]
         known = reference in self.taken
         assert not known or self.taken[reference] == body, f"{reference} came with another body"
         if not known:
             self.taken[reference] = body
             self.order.append(reference)
-        return Answer("accepted", "sig-" + reference, "2026-03-01T00:00:00Z", f"0/{self.order.index(reference)}", known)
+        return SignalAnswer("accepted", "sig-" + reference, "2026-03-01T00:00:00Z", f"0/{self.order.index(reference)}", known)
 
 
 class MemoryCursor:

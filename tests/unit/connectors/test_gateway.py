@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from connectors.client.backoff import Backoff
-from connectors.contract import Answer
-from connectors.gateway_client import HttpGateway, Stopped
+from connectors.contract import SignalAnswer
+from connectors.gateway_client import FeedStopped, HttpGateway
 
 NO_WAIT = Backoff(0.0, 0.0)
 Reply = Callable[[list[dict]], httpx.Response]
@@ -64,7 +64,7 @@ class Script:
         self.waits.append(seconds)
 
 
-async def send(script: Script, count: int = 3, **more) -> list[Answer]:
+async def send(script: Script, count: int = 3, **more) -> list[SignalAnswer]:
     client = httpx.AsyncClient(transport=httpx.MockTransport(script), base_url="http://gateway")
     options = {"backoff": NO_WAIT, "sleep": script.sleep, "told": script.told.append, **more}
     token = options.pop("token", lambda: "t")
@@ -141,7 +141,7 @@ async def test_it_waits_as_long_as_the_gateway_asks():
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 415, 422])
 async def test_a_request_that_no_retry_can_help_stops_the_sender(status):
     body = {"type": "urn:liandong:problem:unauthenticated", "title": "No valid token", "detail": "expired"}
-    with pytest.raises(Stopped, match=r"No valid token: expired"):
+    with pytest.raises(FeedStopped, match=r"No valid token: expired"):
         await send(Script(lambda bodies: httpx.Response(status, json=body)))
 
 
@@ -172,7 +172,7 @@ async def test_the_token_is_asked_for_each_request():
 
 
 async def test_it_gives_up_only_when_told_to():
-    with pytest.raises(Stopped, match="gave up after 2 tries: 503"):
+    with pytest.raises(FeedStopped, match="gave up after 2 tries: 503"):
         await send(Script(lambda bodies: httpx.Response(503)), give_up_after=2)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.filedrop import reader
-from connectors.filedrop.reader import Decoder, RawRow, rows
+from connectors.filedrop.reader import Decoder, FileRow, rows
 from tests.unit.connectors.samples import csv_mapping, ndjson_mapping
 
 
@@ -25,7 +25,7 @@ CSV = Decoder(csv_mapping())
 NDJSON = Decoder(ndjson_mapping())
 
 
-def read(path: Path, start: int = 0, *, finished: bool = True, decoder: Decoder = CSV, width: int | None = None) -> list[RawRow]:
+def read(path: Path, start: int = 0, *, finished: bool = True, decoder: Decoder = CSV, width: int | None = None) -> list[FileRow]:
     return list(rows(path, start, decoder=decoder, is_finished=lambda: finished, width=width))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import START, Item
+from connectors.contract import START, FeedItem
 from connectors.filedrop import reader
 from connectors.filedrop.mapping import MappingError, MappingFile, parse_mapping
 from connectors.filedrop.source import FileSource
@@ -34,7 +34,7 @@ def row(number: int, note: str = "ok") -> str:
     return f"R{number},2026-03-01 08:00:00,629900000{number:03d},{note}"
 
 
-def items(tmp_path: Path, content: str | bytes, given: MappingFile | None = None, **more: Any) -> list[Item]:
+def items(tmp_path: Path, content: str | bytes, given: MappingFile | None = None, **more: Any) -> list[FeedItem]:
     path = tmp_path / "a.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     source = FileSource(path, given or mapping(), settle_s=0, **more)
@@ -44,12 +44,12 @@ def items(tmp_path: Path, content: str | bytes, given: MappingFile | None = None
     return found
 
 
-def outcome(found: list[Item]) -> list[tuple[int, str]]:
+def outcome(found: list[FeedItem]) -> list[tuple[int, str]]:
     """The number of each row, and its reference or the word `rejected`."""
     return [(item.number, item.body["reference"] if item.body else "rejected") for item in found]
 
 
-def faults(found: list[Item]) -> list[str | None]:
+def faults(found: list[FeedItem]) -> list[str | None]:
     return [item.fault for item in found if item.body is None]
 
 
@@ -175,7 +175,7 @@ def test_many_open_quotes_are_read_in_the_time_of_one(tmp_path):
     assert len(items_once(tmp_path, content)) == 20_000
 
 
-def items_once(tmp_path: Path, content: str) -> list[Item]:
+def items_once(tmp_path: Path, content: str) -> list[FeedItem]:
     path = tmp_path / "a.csv"
     path.write_text(content, "utf-8")
     return list(FileSource(path, mapping(), settle_s=0).items(START))

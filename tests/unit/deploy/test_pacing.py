@@ -209,7 +209,7 @@ def test_a_working_process_is_seen_to_work() -> None:
 def test_one_that_waits_for_its_turn_longer_than_the_patience_is_told(tmp_path: Path) -> None:
     process = {"state": "waiting", "pause_s": 12.0, "pid": None, "restarts": 0, "last_exit": None}
     with pytest.raises(LauncherError, match=r"it is not ready after .*, it waits for its restart in 12 s"):
-        ready.wait(ready.Wait("it", lambda: False, lambda: {"it": process}, waiting_for, tmp_path / "it.log", 0.1))
+        ready.wait(ready.ReadinessWait("it", lambda: False, lambda: {"it": process}, waiting_for, tmp_path / "it.log", 0.1))
 
 
 def test_one_that_keeps_ending_is_an_error_unless_the_machine_starves_it(tmp_path: Path) -> None:
@@ -220,7 +220,9 @@ def test_one_that_keeps_ending_is_an_error_unless_the_machine_starves_it(tmp_pat
         return {"it": {"state": "running", "pid": 1, "restarts": next(ends), "last_exit": last_exit}}
 
     with pytest.raises(LauncherError, match=r"it keeps ending \(exit code 70 after 1 s: TimeoutError\)"):
-        ready.wait(ready.Wait("it", lambda: False, processes, waiting_for, tmp_path / "it.log", 5, busy=BusyTimes(lambda _: {})))
+        ready.wait(
+            ready.ReadinessWait("it", lambda: False, processes, waiting_for, tmp_path / "it.log", 5, busy=BusyTimes(lambda _: {}))
+        )
 
 
 @pytest.mark.parametrize(

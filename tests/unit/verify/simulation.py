@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from connectors.contract import Answer
+from connectors.contract import SignalAnswer
 from deploy.demo.generate import Planned
 from deploy.verify.ledger import Ledger
 from schemas.cases.case import Case
@@ -111,7 +111,7 @@ def _send(log: Log, memory: dict, ledger: Ledger, who: str, bodies: list[dict], 
             key, text = _key(who, body), str(body["retract"]) if "retract" in body else body_key(who, body)
             known = memory.get(key)
             if known is not None and known[0] != text:
-                journal.answered(index, Answer("refused", problem={"type": "urn:x:reference-reused"}))
+                journal.answered(index, SignalAnswer("refused", problem={"type": "urn:x:reference-reused"}))
             elif known is None and rng.random() < failing:
                 if rng.random() < 0.5:
                     log.append(who, body)
@@ -120,7 +120,9 @@ def _send(log: Log, memory: dict, ledger: Ledger, who: str, bodies: list[dict], 
             else:
                 position = known[1] if known else log.append(who, body)
                 memory[key] = text, position
-                journal.answered(index, Answer("accepted", signal_id(who, body["reference"]), NOW, "{}/{}".format(*position)))
+                journal.answered(
+                    index, SignalAnswer("accepted", signal_id(who, body["reference"]), NOW, "{}/{}".format(*position))
+                )
         journal.settled()
         left = again
 

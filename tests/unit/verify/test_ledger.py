@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from connectors.contract import Answer
+from connectors.contract import SignalAnswer
 from deploy.verify.ledger import Ledger, LedgerJournal, read_ledger
 from tests.unit.verify.simulation import place_of
 
 BODIES = [{"reference": f"r{n}"} for n in range(3)]
-OK = Answer("accepted", "sig-1", "2026-03-01T00:00:00Z", "2/17")
-NO = Answer("refused", reason="bad", problem={"type": "urn:liandong:problem:invalid-signal"})
+OK = SignalAnswer("accepted", "sig-1", "2026-03-01T00:00:00Z", "2/17")
+NO = SignalAnswer("refused", reason="bad", problem={"type": "urn:liandong:problem:invalid-signal"})
 
 
 def opened(path: Path) -> tuple[Ledger, LedgerJournal]:

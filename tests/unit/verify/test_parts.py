@@ -15,7 +15,7 @@ import tests.oracle
 from deploy.demo.generate import generate
 from deploy.demo.values import MAKERS, spelled
 from deploy.verify import ledger
-from deploy.verify.ledger import Entry
+from deploy.verify.ledger import LedgerEntry
 from schemas.common import instant_ms as theirs
 from schemas.signals.indicators import canonical
 from stream_processors.domain.signals.scoring import severity
@@ -61,11 +61,11 @@ def test_severities_are_those_of_the_policy():
     assert [mine.severity(n) for n in range(101)] == [severity(n, shipped) for n in range(101)]
 
 
-def entry(reference: str, *, at: int | None, first_try: int, answer_at: int | None, doubt: bool = False, **more) -> Entry:
+def entry(reference: str, *, at: int | None, first_try: int, answer_at: int | None, doubt: bool = False, **more) -> LedgerEntry:
     body = {**BODY, "reference": reference, **more}
     position = None if at is None else (0, at)
     fate = "open" if at is None else "accepted"
-    return Entry("l", "bank-001", body, first_try, answer_at, fate, doubt, f"sig-{reference}", position, attempts=1)
+    return LedgerEntry("l", "bank-001", body, first_try, answer_at, fate, doubt, f"sig-{reference}", position, attempts=1)
 
 
 def test_a_doubtful_record_stands_after_what_was_acknowledged_before_it_was_tried():

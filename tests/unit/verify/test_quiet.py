@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from deploy.verify import run
-from deploy.verify.rebuild_compare import StageDigest
+from deploy.verify.run import StageDigest
 from deploy.verify.wait_idle import _count_remaining
 from schemas.topics import Topic
 from stream_processors.runtime.generations import Generations

@@ -20,7 +20,7 @@ import liandong_client
 assert liandong_client.__file__.startswith(sys.argv[1]), liandong_client.__file__
 ours = {"connectors", "schemas", "gateway", "stream_processors", "deploy", "orjson", "typer", "fastapi"} & set(sys.modules)
 assert not ours, ours
-with liandong_client.Client("http://127.0.0.1:1", "t", patience=liandong_client.Patience(give_up_after=0)) as client:
+with liandong_client.Client("http://127.0.0.1:1", "t", patience=liandong_client.RetryPolicy(give_up_after=0)) as client:
     try:
         client.send({"reference": "r"})
     except liandong_client.Unavailable as error:

@@ -22,9 +22,9 @@ from connectors.client import (
     Forbidden,
     InvalidSignal,
     NotFound,
-    Patience,
     ProblemError,
     ReferenceReused,
+    RetryPolicy,
     Signal,
     StillPending,
     TooLarge,
@@ -46,7 +46,7 @@ RECEIPT = {
 }
 PENDING = {"signal_id": "sig-1", "status": "accepted", "pending": True, "accepted_at": "2026-03-02T08:00:00Z"}
 ASSESSED = {**PENDING, "pending": False, "outcome": "assessed", "assessed_at": "2026-03-02T08:00:01Z", "routed": True}
-NO_WAIT = Patience(Backoff(0.0, 0.0))
+NO_WAIT = RetryPolicy(Backoff(0.0, 0.0))
 
 
 def problem(status: int, slug: str, headers: dict[str, str] | None = None, **more: Any) -> Reply:
@@ -79,7 +79,7 @@ class Script:
         self.requests.append(request)
         return (self.replies.pop(0) if len(self.replies) > 1 else self.replies[0])(request)
 
-    def call(self, name: str, *args: Any, patience: Patience = NO_WAIT, **more: Any) -> Any:
+    def call(self, name: str, *args: Any, patience: RetryPolicy = NO_WAIT, **more: Any) -> Any:
         transport = httpx.MockTransport(self.answer)
         if self.kind == "sync":
             http = httpx.Client(transport=transport, base_url="http://gateway")
@@ -88,7 +88,7 @@ class Script:
                 return list(found) if name == "send_many" else found
         return asyncio.run(self._call(transport, name, args, patience, more))
 
-    async def _call(self, transport: Any, name: str, args: Any, patience: Patience, more: Any) -> Any:
+    async def _call(self, transport: Any, name: str, args: Any, patience: RetryPolicy, more: Any) -> Any:
         http = httpx.AsyncClient(transport=transport, base_url="http://gateway")
 
         async def token() -> str:
@@ -186,7 +186,7 @@ async def test_what_can_never_be_sent_is_said_at_once_and_without_the_token(serv
 
 def test_retry_after_is_kept_and_the_waits_grow(script):
     run = script(problem(503, "overloaded", {"retry-after": "7"}), *[problem(503, "overloaded")] * 3, good(RECEIPT))
-    run.call("send", signal(), patience=Patience(Backoff(1.0, 60.0, uniform=lambda low, high: high)))
+    run.call("send", signal(), patience=RetryPolicy(Backoff(1.0, 60.0, uniform=lambda low, high: high)))
     assert run.waits == [7.25, 2.0, 4.0, 8.0]
 
 
@@ -194,7 +194,7 @@ def test_retry_after_is_kept_and_the_waits_grow(script):
 def test_it_gives_up_after_the_tries_that_were_wanted_and_says_why(script, call):
     run = script(problem(503, "log-unavailable"))
     with pytest.raises(Unavailable, match="gave up after 3 tries: 503 log-unavailable: why"):
-        run.call(call, signal() if call == "send" else [signal()], patience=Patience(Backoff(0, 0), give_up_after=3))
+        run.call(call, signal() if call == "send" else [signal()], patience=RetryPolicy(Backoff(0, 0), give_up_after=3))
     assert len(run.requests) == 4
 
 
@@ -293,7 +293,7 @@ def test_a_gateway_that_comes_back_gets_the_signal_once(served: Served):
     def back(seconds: float) -> None:
         served.log.uncertain = False
 
-    with Client(served.url, served.token("bank-001"), patience=Patience(told=told.append), sleep=back) as client:
+    with Client(served.url, served.token("bank-001"), patience=RetryPolicy(told=told.append), sleep=back) as client:
         receipt = client.send(signal("doubt"))
     assert "503" in told[0]
     assert served.references() == ["doubt", "doubt"]

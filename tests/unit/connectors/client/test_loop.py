@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.client import AsyncClient, Backoff, Client, NotFound, Patience, ProblemError, Unavailable
+from connectors.client import AsyncClient, Backoff, Client, NotFound, ProblemError, RetryPolicy, Unavailable
 from schemas.security import AesGcmSealer, Keyring, Tokenizer
 from schemas.topics import CASE_COMMANDS
 from stream_processors.views.receipts import Receipt
@@ -18,7 +18,7 @@ from tests.unit.gateway.fakes import T0, a_case, with_the_loop
 WARNED = {"kind": "warned", "reference": "w-1", "done_at": T0, "channel": "call", "reaction": "heeded"}
 FIELDS = ["name", "account", "amount", "time"]
 TRY = {"channel": "call", "done_at": T0, "result": "convinced", "prevented_loss_minor": 5}
-NO_WAIT = Patience(Backoff(0.0, 0.0))
+NO_WAIT = RetryPolicy(Backoff(0.0, 0.0))
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ class Script:
         status, body, headers = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         return httpx.Response(status, json=body, headers=headers)
 
-    def client(self, patience: Patience = NO_WAIT) -> Client:
+    def client(self, patience: RetryPolicy = NO_WAIT) -> Client:
         http = httpx.Client(transport=httpx.MockTransport(self.answer), base_url="http://gateway")
         return Client("", "token", http=http, patience=patience, sleep=lambda seconds: None)
 
@@ -110,7 +110,7 @@ def test_two_answers_are_two_requests_unless_they_have_one_key():
 def test_what_stays_undecided_is_said_after_the_tries():
     run = Script(PENDING)
     with pytest.raises(Unavailable, match="not decided yet"):
-        run.client(Patience(Backoff(0, 0), give_up_after=3)).answer("ord-1", {"result": "received"})
+        run.client(RetryPolicy(Backoff(0, 0), give_up_after=3)).answer("ord-1", {"result": "received"})
 
 
 def test_a_case_on_its_way_is_waited_for_and_one_that_never_comes_is_not():
