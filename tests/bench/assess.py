@@ -11,7 +11,7 @@ from deploy.local.process_specs import AGENTS
 from schemas.topics import ASSESSED, SUBMITTED
 from tests.bench.figures import AtLeast, Figure, Row, compare
 from tests.bench.harness import Setting
-from tests.bench.stage_rate import BARE, bare_rate, ends, fill, work_off
+from tests.bench.stage_rate import BARE, ends, fill, work_off_in_turns
 
 SIGNALS = 60_000
 
@@ -24,8 +24,9 @@ def run(setting: Setting) -> list[Row]:
         for number in range(setting.runs):
             starts = asyncio.run(ends(stack, SUBMITTED))
             fill(stack, "signals", setting.size(SIGNALS, 600), number)
-            rates.append(work_off(stack, "assess-0", SUBMITTED, ASSESSED))
-            bare_rates.append(bare_rate(stack, SUBMITTED, starts))
+            rate, bare = work_off_in_turns(stack, "assess-0", SUBMITTED, ASSESSED, starts)
+            rates.append(rate)
+            bare_rates.append(bare)
             setting.said(f"assess: run {number + 1}: {rates[-1]:,.0f} signals/s, bare {bare_rates[-1]:,.0f}")
-    rate = Figure("assess", "submitted to assessed, one process", "signals/s", rates, absolute=AtLeast(5000))
-    return compare(rate, bare_rates, BARE, AtLeast(0.01))
+    figure = Figure("assess", "submitted to assessed, one process", "signals/s", rates, absolute=AtLeast(5000))
+    return compare(figure, bare_rates, BARE, AtLeast(0.01))

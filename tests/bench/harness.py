@@ -66,6 +66,14 @@ def child(module: str, request: Mapping[str, Any], *, env: Mapping[str, str] | N
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def in_turns(measure: Callable[[], float], measure_bare: Callable[[], float]) -> tuple[float, float]:
+    """What is measured, and the mean of the baseline just before and just after: a phase of the machine that begins or ends
+    between them moves both."""
+    before = measure_bare()
+    measured = measure()
+    return measured, (before + measure_bare()) / 2
+
+
 @contextmanager
 def background(module: str, request: Mapping[str, Any], *, env: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
     """A child that runs until the block ends. Its answer is the first line that it writes, once it is ready."""

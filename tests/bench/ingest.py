@@ -7,12 +7,14 @@ it was sent, in one process as well (`bare_gateway.py`), under the same load.
 
 from __future__ import annotations
 
+from functools import partial
+
 from deploy.local.stack import Stack
 from tests.bench.figures import AtLeast, Figure, Row, compare
-from tests.bench.harness import Setting, background, child, stack_env
+from tests.bench.harness import Setting, background, child, in_turns, stack_env
 
 SINGLES, BATCHED, LINES = 8000, 40_000, 500
-BARE, BARE_REPEAT = "a bare app", 4
+BARE, BARE_REPEAT = "a bare app", 2
 """The app gets the same batches several times: it is done with them too soon to be measured."""
 NO_LIMIT = {"LIANDONG_LAG_LIMIT": str(10**9)}
 
@@ -23,25 +25,30 @@ def run(setting: Setting) -> list[Row]:
         setting.stack("ingest", services=("kafka", "redis", "gateway"), env=NO_LIMIT) as stack,
         background("tests.bench.bare_gateway", {}, env=stack_env(stack)) as listening,
     ):
-        urls = {"": stack.gateway_url, "bare ": listening["url"]}
-        for url in urls.values():
-            load(stack, setting.size(2000, 50), 1, 8, 900, url)  # warm
+        url, bare_url = stack.gateway_url, listening["url"]
+        for warmed in (url, bare_url):
+            load(stack, setting.size(2000, 50), 1, 8, 900, warmed)
+        few, many = setting.size(SINGLES, 50), setting.size(BATCHED, 600)
         for number in range(setting.runs):
-            for name, url in urls.items():
-                repeat = BARE_REPEAT if name else 1
-                rates[f"{name}single"].append(load(stack, setting.size(SINGLES, 50), 1, 32, number, url))
-                rates[f"{name}batch"].append(load(stack, setting.size(BATCHED, 600), LINES, 4, 100 + number, url, repeat))
-            told = ", ".join(f"{name} {measured[-1]:,.0f}/s" for name, measured in rates.items() if measured)
-            setting.said(f"ingest: run {number + 1}: {told}")
+            single = partial(load, stack, few, 1, 32, number)
+            batch = partial(load, stack, many, LINES, 4, 100 + number)
+            pairs = {
+                "single": in_turns(partial(single, url), partial(single, bare_url)),
+                "batch": in_turns(partial(batch, url), partial(batch, bare_url, BARE_REPEAT)),
+            }
+            for name, (measured, bare) in pairs.items():
+                rates[name].append(measured)
+                rates[f"bare {name}"].append(bare)
+                setting.said(f"ingest: run {number + 1}: {name} {measured:,.0f}/s, bare {bare:,.0f}/s")
     with setting.stack("ingest", env=NO_LIMIT) as stack:
         for number in range(setting.runs):
             rates["beside"].append(load(stack, setting.size(BATCHED, 600), LINES, 4, 200 + number, stack.gateway_url))
             setting.said(f"ingest: run {number + 1}, all stages at work: {rates['beside'][-1]:,.0f} signals/s")
-    single = Figure("ingest", "one signal a request, 32 connections", "signals/s", rates["single"], absolute=AtLeast(1000))
-    batch = Figure("ingest", f"NDJSON of {LINES}, 4 connections", "signals/s", rates["batch"], absolute=AtLeast(6000))
+    singles = Figure("ingest", "one signal a request, 32 connections", "signals/s", rates["single"], absolute=AtLeast(1000))
+    batches = Figure("ingest", f"NDJSON of {LINES}, 4 connections", "signals/s", rates["batch"], absolute=AtLeast(6000))
     return [
-        *compare(single, rates["bare single"], BARE, AtLeast(0.1)),
-        *compare(batch, rates["bare batch"], BARE, AtLeast(0.1)),
+        *compare(singles, rates["bare single"], BARE, AtLeast(0.1)),
+        *compare(batches, rates["bare batch"], BARE, AtLeast(0.1)),
         Figure("ingest", f"NDJSON of {LINES} with all stages on the same cores", "signals/s", rates["beside"]),
     ]
 

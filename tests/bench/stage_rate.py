@@ -14,7 +14,7 @@ from deploy.local.stack import Stack
 from deploy.verify.run import settings_of
 from schemas.topics import Topic
 from stream_processors.runtime.kafka import KafkaLog
-from tests.bench.harness import child, stack_env
+from tests.bench.harness import child, in_turns, stack_env
 
 LIMIT_S = 300.0
 BARE = "a bare poll loop"
@@ -51,12 +51,17 @@ def bare_rate(stack: Stack, source: Topic, starts: Mapping[int, int]) -> float:
         "source": source.name,
         "sinks": ["bare.facts"],
         "name": "rate",
-        "passes": 3,
+        "passes": 2,
         "starts": starts,
         "ends": asyncio.run(ends(stack, source)),
     }
     told = child("tests.bench.bare_stage", asked, env=stack_env(stack))
     return float(told["records"] / told["seconds"])
+
+
+def work_off_in_turns(stack: Stack, worker: str, source: Topic, facts: Topic, starts: Mapping[int, int]) -> tuple[float, float]:
+    """Both rates over what the source has from these positions on: the worker's, and the bare loop's before and after it."""
+    return in_turns(lambda: work_off(stack, worker, source, facts), lambda: bare_rate(stack, source, starts))
 
 
 async def _until_level(stack: Stack, source: Topic, facts: Topic) -> None:

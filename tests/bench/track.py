@@ -12,7 +12,7 @@ from deploy.local.stack import Stack
 from schemas.topics import ASSESSED, CASE_CHANGES, CASE_COMMANDS, SUBMITTED
 from tests.bench.figures import AtLeast, Figure, Row, compare
 from tests.bench.harness import Setting
-from tests.bench.stage_rate import BARE, bare_rate, ends, fill, work_off
+from tests.bench.stage_rate import BARE, ends, fill, work_off, work_off_in_turns
 
 SIGNALS, MOVES, LOOP = 30_000, 15_000, 14_000
 
@@ -47,6 +47,6 @@ def run(setting: Setting) -> list[Row]:
 
 
 def _work_off(stack: Stack, name: str, before: Mapping[int, int], rates: dict[str, list[float]]) -> None:
-    """By the stage, then by the bare loop."""
-    rates[name].append(work_off(stack, "track-0", CASE_COMMANDS, CASE_CHANGES))
-    rates[f"bare {name}"].append(bare_rate(stack, CASE_COMMANDS, before))
+    rate, bare = work_off_in_turns(stack, "track-0", CASE_COMMANDS, CASE_CHANGES, before)
+    rates[name].append(rate)
+    rates[f"bare {name}"].append(bare)
