@@ -13,9 +13,8 @@ from tests.quality.measure import measure
 pytestmark = pytest.mark.xdist_group("quality")  # measured once, in one process
 
 REACHED = {
-    "classes that share their name": 11.21,
     "parameters of a function, most": 17,
-    "product": 51_510,
+    "product": 51_490,
     "chain of imports in a package, longest": 12,
 }
 """What was reached of the figures that are not at their limits. Lower it whenever the code gets better; never raise it."""
