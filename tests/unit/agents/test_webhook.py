@@ -257,7 +257,7 @@ async def test_a_parked_notice_that_is_asked_for_once_more_is_sent_with_the_same
     assert len(calling.marks()) == 4
     calling.receivers.says.clear()
     calling.world.clock.forward(5)
-    calling.replay(one, endpoint="hook-1")
+    calling.replay(one, endpoint_id="hook-1")
     if restart:
         for number in (0, 1):
             await calling.world.restart("webhook", number)

@@ -68,7 +68,7 @@ def test_an_event_that_is_not_offered_is_accepted_from_anybody() -> None:
 
 
 def test_an_event_without_a_row_is_refused_with_the_problem_of_its_state() -> None:
-    assert applied("give_back") == Refusal("not-allowed", "the box is open; actions allowed now: take", ("take",))
+    assert applied("give_back") == Refusal("transition-not-allowed", "the box is open; actions allowed now: take", ("take",))
     assert applied("take", "lost") == Refusal("gone", "the box is lost; actions allowed now: none", ())
 
 
