@@ -354,13 +354,13 @@ async def test_records_of_the_coordination_body_are_read_by_name_and_listed_by_p
 
 async def test_what_became_of_a_request_is_told_without_its_record(folded: Folded, views: Views):
     bureau = Bureau(folded)
-    assert await views.oversight_action("ask-1") is None
+    assert await views.oversight_action("request-1") is None
     change = await bureau.ask(ask(due_at=LATER))
-    told = await views.oversight_action("ask-1")
+    told = await views.oversight_action("request-1")
     assert told is not None and told.record is None
     assert (told.outcome, told.about, told.revision, told.at) == ("applied", "data:dat-1", change.revision, NOW)
     assert (await bureau.ask(ask(due_at=LATER))).outcome == "redelivery"
-    assert await views.oversight_action("ask-1") == told
+    assert await views.oversight_action("request-1") == told
     refused = await bureau.ask(ask("record_finding", UNIT))
     told = await views.oversight_action("record_finding-1")
     assert told is not None and (told.outcome, told.problem) == ("refused", refused.problem)
