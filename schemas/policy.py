@@ -214,7 +214,7 @@ class Policy(Strict):
         if unknown := sorted(set(self.orders.deadline_names()) - deadline_names):
             raise ValueError(f"orders: there is no deadline {', '.join(unknown)}; an order without its deadline would never end")
         if steep := sorted({rule.name for rule in self.deadlines.rules if rule.escalate and rule.name in self.orders.notices}):
-            raise ValueError(f"clocks: {', '.join(steep)} is a waiting period that nobody can miss; remove its escalate")
+            raise ValueError(f"deadlines: {', '.join(steep)} is a waiting period that nobody can miss; remove its escalate")
         self._times()
         return self
 
@@ -224,7 +224,7 @@ class Policy(Strict):
             raise ValueError("window_s exceeds retention.sightings_days, so sightings would expire before they count")
         if self.low_trust.max_points >= self.case_threshold:
             raise ValueError(
-                "low_trust.max_points reaches case_from, so a tip alone would open a case like a signal of an institution"
+                "low_trust.max_points reaches case_threshold, so a tip alone would open a case like a signal of an institution"
             )
         for name, needed_s in (("flows.window_s", self.flows.window_s), ("rules.pass_through", self.passing_s)):
             if needed_s > kept_s:

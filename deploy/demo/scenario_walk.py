@@ -178,7 +178,7 @@ async def stopped(walker: Walker, scheme: Scheme, case_id: str) -> Walked:
 
 async def _walk_dissuasion(walker: Walker, walked: Walked, person: dict[str, str], who: tuple[str, str]) -> None:
     reach = [{"party": party, "party_type": "bank"} for party in who]
-    dissuasion = await walker.post(OFFICER, f"/v1/cases/{walked.case_id}/dissuasions", person=person, reach=reach)
+    dissuasion = await walker.post(OFFICER, f"/v1/cases/{walked.case_id}/dissuasions", person=person, reachable_by=reach)
     name = dissuasion["dissuasion_id"]
     await walker.notice(who[0], "dissuasion_requested", name)
     await walker.post(who[0], f"/v1/dissuasions/{name}/take")

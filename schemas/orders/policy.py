@@ -45,11 +45,11 @@ class KindRules(Strict):
     def _sound(self) -> KindRules:
         names = self.deadline_names()
         if len(set(names)) != len(names):
-            raise ValueError("clock, answer_clock, verify_clock and notice_clock must have different names")
+            raise ValueError("validity_deadline, answer_deadline, verify_deadline and public_notice_deadline must differ")
         if self.length is None and self.renewals:
             raise ValueError("an order without a length cannot be renewed; remove renewals or add a length")
         if self.max_per_subject is not None and self.renewals is not None and self.renewals >= self.max_per_subject:
-            raise ValueError("an order with all its renewals would exceed most_per_subject")
+            raise ValueError("an order with all its renewals would exceed max_per_subject")
         if len(set(self.verify)) != len(self.verify):
             raise ValueError("verify contains a field twice")
         return self
@@ -92,7 +92,7 @@ def _fault(kind: OrderKind, rules: KindRules) -> str | None:
     if kind in COMPARED and not rules.verify:
         return "a stop requires the fields to compare in verify"
     if rules.verify_deadline is not None and not rules.verify:
-        return "verify_clock requires the fields to compare in verify"
+        return "verify_deadline requires the fields to compare in verify"
     if kind in LETTERS and rules.answer_within is None:
         return "a letter requires answer_within"
     if kind in TAKEDOWNS and rules.preserve_records is None:
@@ -102,7 +102,7 @@ def _fault(kind: OrderKind, rules: KindRules) -> str | None:
     if kind not in HOLDS and rules.verify:
         return "verify is allowed only for orders that hold money"
     if kind not in PAYS_BACK and rules.public_notice_deadline is not None:
-        return "notice_clock is allowed for a return of funds only"
+        return "public_notice_deadline is allowed for a return of funds only"
     if kind not in REVERSIBLE and rules.length is not None:
         return "this kind has no lasting effect and cannot have a length"
     return None

@@ -22,9 +22,9 @@ from stream_processors.webhooks.responses import Answer, CallOutcome
 
 
 class DeliveryState(StrEnum):
-    """SENT: on its way for the first time. RECEIVED: the endpoint took it. ACKNOWLEDGED: the institution says that it has it,
-    by whatever way. RETRYING: an attempt failed, another one comes. PARKED: given up, a person must look (the dead letters).
-    REDELIVERED: on its way again because a person asked."""
+    """SENT: in its first round. RECEIVED: the endpoint accepted it. ACKNOWLEDGED: the institution confirmed it through any
+    channel. RETRYING: an attempt failed, and another follows. PARKED: given up; a person must look (the dead letters).
+    REDELIVERED: in a new round because a person asked."""
 
     SENT = "sent"
     RECEIVED = "received"
@@ -46,8 +46,8 @@ UNDER_WAY = (DeliveryState.SENT, DeliveryState.RETRYING, DeliveryState.REDELIVER
 
 
 class Delivery(Stored):
-    """One message to one endpoint. `attempts` counts all of them, `round_from` those before the current round (a replay begins a
-    new one, at `round_at`); `next_at` is None if no attempt follows."""
+    """One message to one endpoint. `attempts` counts all of them, `round_from` those before the current round (a redelivery
+    begins a new one, at `round_at`); `next_at` is None if no attempt follows."""
 
     message_id: Name
     endpoint_id: Name
@@ -135,7 +135,7 @@ _ROWS: dict[tuple[str, str], Row] = {
     },
 }
 TABLE = Table("delivery", _ROWS)
-"""Other combinations are refused: a replay of a notice that is being sent or was acknowledged."""
+"""Other combinations are refused: a redelivery of a notice that is being sent or was acknowledged."""
 
 
 def first(*, message_id: str, endpoint_id: str, recipient: str, now: datetime) -> Delivery:
@@ -176,7 +176,7 @@ def _apply_event(event: Event, step: DeliveryStep, roles: frozenset[str]) -> Del
 
 def wait_s(delivery: Delivery, tries: int, wish_s: float | None, retries: Retries) -> float:
     """Seconds to the next attempt after `attempt_count` failed ones: between half of the span and the whole of it. An endpoint's
-    wish makes it longer, never shorter, and is spread too, or all that it sent away would come back at once."""
+    Retry-After makes it longer, never shorter, and is spread, too, or all deferred messages would return at once."""
     span = min(retries.longest_s, retries.first_s * 2.0 ** min(tries - 1, 32))
     share = _spread_share(delivery.message_id, delivery.endpoint_id, tries)
     waited = span * (1 + share) / 2

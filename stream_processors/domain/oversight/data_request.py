@@ -22,7 +22,7 @@ _Step = RecordStep[DataMove, DataRequest]
 
 def _hand_in(step: _Step) -> Fields | Refusal:
     if step.move.document_number is None:
-        return Refusal("invalid-command", "submitted data require the number of their letter in 'paper'")
+        return Refusal("invalid-command", "submitted data require the number of their letter in 'document_number'")
     return {
         "state": S.SUBMITTED,
         "submitted_at": step.record.submitted_at or step.now,
@@ -67,7 +67,7 @@ _ROWS: dict[tuple[str, str], Row] = {
     (S.FINDING_RECORDED, K.WITHDRAW): Row((S.WITHDRAWN,), _withdraw_request, _BODY),
 }
 TABLE = Table("data request", _ROWS)
-"""No transition leads out of WITHDRAWN. A second submission replaces the paper and keeps the time of the first."""
+"""No transition leads out of WITHDRAWN. A second submission replaces the document and keeps the time of the first."""
 
 
 def decide(*, move: DataMove, record: DataRequest | None, now: datetime) -> RecordChange[DataRequest]:
@@ -81,7 +81,7 @@ def _open_request(move: DataMove, now: datetime) -> RecordChange[DataRequest]:
     if move.kind is not K.REQUEST:
         return refuse("not-found", f"there is no data request {move.request_id}")
     if move.unit is None or move.document_number is None or move.due_at is None or move.due_at <= now:
-        return refuse("invalid-command", "a data request requires unit, paper, and a future deadline")
+        return refuse("invalid-command", "a data request requires 'unit', 'document_number' and a future 'due_at'")
     made = DataRequest.trusted(
         request_id=move.request_id,
         body=move.party,

@@ -21,7 +21,7 @@ _Step = RecordStep[SupervisionMove, Supervision]
 
 def _take_answer(step: _Step) -> Fields | Refusal:
     if step.move.document_number is None:
-        return Refusal("invalid-command", "an answer requires the number of its letter in 'paper'")
+        return Refusal("invalid-command", "an answer requires the number of its letter in 'document_number'")
     late = step.record.late or step.now > step.record.answer_by
     return {"state": S.ANSWERED, "answered_at": step.now, "answer_document_number": step.move.document_number, "late": late}
 
@@ -77,7 +77,7 @@ def _issue_measure(move: SupervisionMove, now: datetime) -> RecordChange[Supervi
     if move.kind is not K.ISSUE:
         return refuse("not-found", f"there is no supervision action {move.supervision_id}")
     if move.unit is None or move.supervision_kind is None or move.reason is None or move.document_number is None:
-        return refuse("invalid-command", "a supervision action requires unit, kind, reason and paper")
+        return refuse("invalid-command", "a supervision action requires 'unit', 'kind', 'reason' and 'document_number'")
     if move.answer_by is None or move.answer_by <= now:
         return refuse("invalid-command", "a supervision action requires a deadline in the future")
     made = Supervision.trusted(

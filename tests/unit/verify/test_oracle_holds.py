@@ -46,7 +46,7 @@ def played(
     if hubs:
         planned = [replace(one, body=_with_hubs(one.body, rng, hubs, listed_only=back > 0)) for one in planned]
         file = tmp_path / "policy.yaml"
-        file.write_text(SHIPPED_POLICY.read_text("utf-8").replace("most_primaries: 10", "most_primaries: 4"), "utf-8")
+        file.write_text(SHIPPED_POLICY.read_text("utf-8").replace("max_primary_subjects: 10", "max_primary_subjects: 4"), "utf-8")
     policy = Policy(file)
     log = send(second_thoughts(planned, rng, back) if back else planned, ledger, rng, failing, hubs=policy.listed)
     live = Stage(policy).run(log, rng)
