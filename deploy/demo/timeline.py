@@ -44,7 +44,7 @@ def trail(money_trail: dict[str, Any]) -> Table:
         shown.add_column(column)
     for entry in money_trail["accounts"]:
         name = entry["account"].get("value") or entry["account"]["token"]
-        sums = [entry[f"{what}_minor"] for what in ("arrived", "went_on", "remaining", "held")]
+        sums = [entry[f"{what}_minor"] for what in ("received", "forwarded", "remaining", "held")]
         shown.add_row(escape(name), *map(_write_yuan, sums))
     shown.caption = f"{len(money_trail['hops'])} transfers were reported"
     shown.caption_justify = "left"

@@ -58,7 +58,7 @@ class Withdrawal(Stored):
     """A signal's newest retraction or correction: versions below `below_version` no longer count."""
 
     institution: str
-    below: int
+    below_version: int
     at: Instant
 
 
@@ -122,14 +122,14 @@ def told(signal_id: str, receipts: Sequence[Receipt], withdrawal: Withdrawal | N
     """The receipt that the sender sees: the newest version's, marked as retracted if it was. A retraction that came before its
     signal has a receipt, too."""
     newest = max(receipts, key=lambda receipt: receipt.version, default=None)
-    if withdrawal is None or (newest is not None and newest.version >= withdrawal.below):
+    if withdrawal is None or (newest is not None and newest.version >= withdrawal.below_version):
         return newest
-    if newest is not None and withdrawal.below != FOREVER:
+    if newest is not None and withdrawal.below_version != FOREVER:
         return newest  # the version that replaces it is on its way
     retracted = {"outcome": AssessOutcome.RETRACTED.value, "retracted_at": withdrawal.at}
     if newest is not None:
         return newest.model_copy(update=retracted)
-    if withdrawal.below != FOREVER:
+    if withdrawal.below_version != FOREVER:
         return None
     from_withdrawal = {"accepted_at": withdrawal.at, "assessed_at": withdrawal.at, "institution": withdrawal.institution}
     return Receipt(signal_id=signal_id, **from_withdrawal, **retracted)

@@ -291,7 +291,9 @@ class FakeViews:
         if fact.outcome in (AssessOutcome.RETRACTION, AssessOutcome.CORRECTION):
             known = self._withdrawn.get(name)
             if known is None or fact.below_version > known.below:
-                self._withdrawn[name] = Withdrawal(institution=fact.institution, below=fact.below_version, at=fact.accepted_at)
+                self._withdrawn[name] = Withdrawal(
+                    institution=fact.institution, below_version=fact.below_version, at=fact.accepted_at
+                )
         if (receipt := told(name, self._versions.get(name, []), self._withdrawn.get(name))) is not None:
             self.receipts[name] = receipt
 
