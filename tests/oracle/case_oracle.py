@@ -71,7 +71,7 @@ def link_of(ask: Ask) -> Link | None:
     who = f"{'officer' if ask.who.startswith('officer') else 'institution'}:{ask.who}"
     if parts[1] == "orders":
         return ("order", WORDS[body["result"]] if ask.move == "answers" else ask.move, ask.about, who)
-    if parts[1] == "dissuasions" and ask.move == "tries":
+    if parts[1] == "dissuasions" and ask.move == "attempts":
         kind = "succeed" if body["result"] == "convinced" else "attempt"
         return ("dissuasion", kind, ask.about, who, ms(body["done_at"]))
     if parts[1] == "dissuasions":

@@ -196,7 +196,7 @@ class Day:
 def applied_of(world: World, kind: str) -> Iterator[CaseChange]:
     """The changes that count, without those by which a case sent on what another one does."""
     for changes in sources(world.log.all(CASE_CHANGES), CASE_CHANGES, CASE_COMMANDS).values():
-        if changes[0].data.kind == kind and changes[0].data.outcome == "applied" and not changes[0].data.follows:
+        if changes[0].data.kind == kind and changes[0].data.outcome == "applied" and not changes[0].data.follow_ups:
             yield changes[0].data
 
 

@@ -47,12 +47,12 @@ def _moved(case: CaseOf, what: str, n: int, at: Any, number: int) -> CaseOf:
         case "clock":
             name = ("acknowledge", "dispose", "warn", "block", "report", "emergency_stop")[n % 6]
             return case.but(
-                deadlines=(*case.clocks, DeadlineOf(name, number, bank, started_at=at, due_at=at + timedelta(hours=n)))
+                deadlines=(*case.deadlines, DeadlineOf(name, number, bank, started_at=at, due_at=at + timedelta(hours=n)))
             )
-        case "end" if case.clocks:
+        case "end" if case.deadlines:
             state = ("fired", "stopped", "cancelled")[n % 3]
-            ended = DeadlineOf(**{**vars(case.clocks[n % len(case.clocks)]), "state": state, "stopped_at": at})
-            return case.but(deadlines=tuple(ended if one.run == ended.run else one for one in case.clocks))
+            ended = DeadlineOf(**{**vars(case.deadlines[n % len(case.deadlines)]), "state": state, "stopped_at": at})
+            return case.but(deadlines=tuple(ended if one.run == ended.run else one for one in case.deadlines))
         case "order":
             kind = ("stop_payment", "freeze", "return_funds", "supervision_letter")[n % 4]
             return case.but(orders=(*case.orders, OrderOf(f"ord-{number}", kind, bank, issued_at=at)))

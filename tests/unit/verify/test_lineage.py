@@ -15,7 +15,7 @@ class One(NamedTuple):
 
 
 class Moved(NamedTuple):
-    came_from: str
+    from_queue: str
 
 
 class Queued(NamedTuple):
