@@ -45,7 +45,7 @@ def families(cases: Iterable[Case]) -> list[list[Case]]:
 
 class Moved(Protocol):
     @property
-    def came_from(self) -> str: ...
+    def from_queue(self) -> str: ...
 
 
 class Queued(Protocol):
@@ -62,13 +62,13 @@ def home(case: Queued) -> str:
 
 class Named(Related, Protocol):
     @property
-    def splits(self) -> int: ...
+    def split_count(self) -> int: ...
 
 
 def kin(case: Named) -> Iterator[str]:
     """Names of its next of kin, as far as it tells them."""
     yield from (name for name in (case.merged_into, case.split_from) if name)
-    yield from (f"{case.case_id}~{number}" for number in range(1, case.splits + 1))
+    yield from (f"{case.case_id}~{number}" for number in range(1, case.split_count + 1))
 
 
 def twice(listed: Mapping[str, Iterable[str]], routed: Mapping[str, int]) -> dict[str, list[str]]:

@@ -196,9 +196,7 @@ def test_a_refusal_changes_nothing_and_every_move_that_it_lists_is_open_but_for_
             own = next((known for known in before if known.order_id == one.order_id), None)
             others = tuple(known for known in before if known is not own)
             with patch.object(order, "TABLE", GUARDLESS):
-                told = order.decide(
-                    order=own, event=tried, actor=actor, rules=PLAYED, now=now, ends=ends, others=others
-                )
+                told = order.decide(order=own, event=tried, actor=actor, rules=PLAYED, now=now, ends=ends, others=others)
             assert told.refused is None
 
 

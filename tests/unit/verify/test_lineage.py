@@ -11,7 +11,7 @@ class One(NamedTuple):
     case_id: str
     merged_into: str | None = None
     split_from: str | None = None
-    splits: int = 0
+    split_count: int = 0
 
 
 class Moved(NamedTuple):
@@ -48,7 +48,7 @@ def test_a_case_is_at_home_where_it_was_routed_to():
 
 
 def test_a_case_names_its_kin():
-    assert list(kin(One("a~1", merged_into="b", split_from="a", splits=2))) == ["b", "a", "a~1~1", "a~1~2"]
+    assert list(kin(One("a~1", merged_into="b", split_from="a", split_count=2))) == ["b", "a", "a~1~1", "a~1~2"]
 
 
 def test_a_signal_counts_in_as_many_cases_as_it_was_sent_to():
