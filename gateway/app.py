@@ -26,7 +26,7 @@ from gateway.appeals import routes as appeals
 from gateway.cases import routes as cases
 from gateway.dissuasion import routes as dissuasions
 from gateway.http import docs_page as docs
-from gateway.http.endpoint import Endpoint, Gateway, mount
+from gateway.http.endpoint import Endpoint, GatewayApp, mount
 from gateway.inbox import routes as inbox
 from gateway.inbox.waiters import RedisNews
 from gateway.live import routes as live
@@ -73,7 +73,7 @@ def connect_redis(settings: GatewaySettings) -> Redis:
     )
 
 
-def create_app(settings: GatewaySettings) -> Gateway:
+def create_app(settings: GatewaySettings) -> GatewayApp:
     """Returns the app over real Kafka and Redis. UnsafeKeys if its keys must not be trusted on its address."""
     check_keys(settings)
     common: dict[str, Any] = {
@@ -120,9 +120,9 @@ def create_app(settings: GatewaySettings) -> Gateway:
     return create_app_over(built, lifespan)
 
 
-def create_app_over(built: Services, lifespan: Any = None) -> Gateway:
+def create_app_over(built: Services, lifespan: Any = None) -> GatewayApp:
     """Returns the app over these services."""
-    app = Gateway(title="Liandong", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
+    app = GatewayApp(title="Liandong", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     mount(app, ENDPOINTS, built)
     app.state.interface = docs.Interface(ENDPOINTS)
     app.drain = built.drain

@@ -33,14 +33,14 @@ from gateway.ops.exporter import Exporter
 from gateway.ops.readiness import Readiness
 from gateway.rendering.cases import case_out
 from gateway.rendering.queues import QueueOut, by_queue
-from gateway.scorecards.service import Cards
+from gateway.scorecards.service import ScorecardService
 from gateway.security.auth import Authenticator
 from gateway.security.jwks import KeySource
 from gateway.security.rate_limits import Rates
 from gateway.security.scrape_token import ScrapeToken
 from gateway.settings import GatewaySettings
 from gateway.signals.batch_turns import Turns
-from gateway.signals.parsing import Intake
+from gateway.signals.parsing import SignalParser
 from gateway.tips.service import TipService
 from gateway.webhooks.service import WebhookService
 from schemas.cases.case import Case
@@ -77,7 +77,7 @@ class Services:
         settings = self.settings
         self.policy = settings.policy()
         self.scrape_token = ScrapeToken(settings.scrape_token_path)
-        self.intake = Intake(
+        self.intake = SignalParser(
             self.tokenizer,
             self.sealer,
             settings.json_depth_limit,
@@ -87,7 +87,7 @@ class Services:
         submitter = Submitter(self.log, settings.outcome_wait_s, settings.retry_after_s)
         self.case_commands = CaseCommands(submitter, self.memory, self.views, self.tokenizer, self.caught_up)
         self.oversight_commands = OversightCommands(submitter, self.memory, self.views, self.tokenizer)
-        self.cards = Cards(
+        self.cards = ScorecardService(
             self.views,
             threshold=settings.scorecards_threshold,
             period=settings.scorecards_period,
@@ -119,7 +119,7 @@ class Services:
             self.resolve,
             changes_an_hour=settings.webhook_changes_an_hour,
         )
-        self.live = Hub(settings, self.source, self._count, self._render, self.tokenizer)
+        self.live = Hub(settings, self.source, self._count_queues, self._render_case, self.tokenizer)
         self._names = {type(service): name for name, service in vars(self).items()}
 
     def find_service(self, kind: type[Service]) -> Service:
@@ -149,10 +149,10 @@ class Services:
         await self.live.close()
         await self.inbox_notifier.close()
 
-    async def _count(self, mine: Callable[[str], bool]) -> list[QueueOut]:
+    async def _count_queues(self, mine: Callable[[str], bool]) -> list[QueueOut]:
         return by_queue(await self.views.standings(), mine)
 
-    def _render(self, case: Case) -> bytes:
+    def _render_case(self, case: Case) -> bytes:
         return case_out(case, self.sealer, datetime.now(UTC), complete=False).model_dump_json(exclude_none=True).encode()
 
     def problem_of(self, error: Exception) -> Problem:

@@ -106,7 +106,7 @@ class GatewaySettings(Settings):
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _networks(cls, text: str) -> str:
+    def _check_networks(cls, text: str) -> str:
         """Addresses and networks, separated by commas, whose X-Forwarded-For is trusted."""
         for network in filter(None, map(str.strip, text.split(","))):
             ip_network(network)

@@ -150,7 +150,7 @@ class ClusterWatch:
         return [*self._first, *(address for address in addresses if address not in self._first)]
 
     def open(self) -> None:
-        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._watch_quorum())]
+        self._tasks = [asyncio.create_task(self._watch_cluster()), asyncio.create_task(self._watch_quorum())]
         for task in self._tasks:
             task.add_done_callback(_say_end)
 
@@ -180,7 +180,7 @@ class ClusterWatch:
         if is_there:
             self._quorum = self._clock()
 
-    async def _watch(self) -> None:
+    async def _watch_cluster(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
             client = await self._open_client(stack)
             while True:

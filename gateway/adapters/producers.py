@@ -131,9 +131,9 @@ class Producers:
 
     def _begin_connecting(self) -> None:
         if self._connecting is None or self._connecting.done():
-            self._connecting = asyncio.create_task(self._replace())
+            self._connecting = asyncio.create_task(self._replace_producer())
 
-    async def _replace(self) -> None:
+    async def _replace_producer(self) -> None:
         """Tries until there is a producer that knows our topics, which replaces the previous one."""
         while True:
             producer = self._make()

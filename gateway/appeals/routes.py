@@ -32,7 +32,7 @@ async def post_appeal(call: Call) -> Response:
     case = await live_case(call)
     action_id = action_of(call)
     name = name_of(APPEAL, case.case_id, action_id)
-    return await _act(call, case, name, AppealMove.FILE, body, action_id, body.text, orders=body.orders)
+    return await _submit_action(call, case, name, AppealMove.FILE, body, action_id, body.text, orders=body.orders)
 
 
 async def get_appeal(call: Call) -> Response:
@@ -51,12 +51,12 @@ def _handler_of(move: AppealMove, model: type[BaseModel]) -> Handler:
         name = call.request.path_params["appeal_id"]
         _render_appeal(call, case, name)
         text = getattr(body, "text", None) or getattr(body, "reasons", None)
-        return await _act(call, case, name, move, body, action_of(call), text)
+        return await _submit_action(call, case, name, move, body, action_of(call), text)
 
     return handler
 
 
-async def _act(
+async def _submit_action(
     call: Call,
     case: Case,
     name: str,
@@ -79,13 +79,13 @@ async def _act(
     return reply(outcome, lambda after: _render_appeal(call, after, name))
 
 
-def _find(call: Call, case: Case, name: str) -> Appeal | None:
+def _find_appeal(call: Call, case: Case, name: str) -> Appeal | None:
     visible = case.appeals if is_officer(call) else own_appeals(case, call.caller.subject)
     return next((appeal for appeal in visible if appeal.appeal_id == name), None)
 
 
 def _render_appeal(call: Call, case: Case, name: str) -> AppealOut:
-    appeal = _find(call, case, name)
+    appeal = _find_appeal(call, case, name)
     if appeal is None:
         raise Problem("unknown-appeal", "the case has no such appeal, or you may not see it")
     return teller(call).appeal(appeal, case)

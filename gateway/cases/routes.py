@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from gateway.commands.case_commands import CaseCommands, Pending, Wanted
+from gateway.commands.case_commands import CaseCommands, CaseRequest, PendingAction
 from gateway.commands.case_requests import act, action_of, is_officer, pending_reply, protector, reply, seen_case
 from gateway.commands.endpoints import command_endpoint
 from gateway.commands.responses import ActionOut
@@ -121,15 +121,17 @@ async def get_action(call: Call) -> Response:
     action_id = call.request.path_params["action_id"]
     change = await call.services.views.action(action_id)
     if change is not None and change.actor == call.caller.actor:
-        return dumped(_decided(call, action_id, change))
+        return dumped(_render_outcome(call, action_id, change))
     # What a stage sent on to another case is told under the stage's name.
     memo = await call.find_service(CaseCommands).recall_action(action_id)
     if memo is None or memo.actor != call.caller.actor:
         raise Problem("not-found", "you sent no such action")
-    return pending_reply(Pending(action_id, memo), 200) if change is None else dumped(_decided(call, action_id, change))
+    return (
+        pending_reply(PendingAction(action_id, memo), 200) if change is None else dumped(_render_outcome(call, action_id, change))
+    )
 
 
-def _decided(call: Call, action_id: str, change: CaseChange) -> ActionOut:
+def _render_outcome(call: Call, action_id: str, change: CaseChange) -> ActionOut:
     """The revision counts the actions of everybody in the case, so only officers get it."""
     return ActionOut(
         action_id=action_id,
@@ -144,7 +146,7 @@ def _decided(call: Call, action_id: str, change: CaseChange) -> ActionOut:
     )
 
 
-def _members(call: Call, case: Case, body: BaseModel) -> dict[str, Any]:
+def _build_members(call: Call, case: Case, body: BaseModel) -> dict[str, Any]:
     """The body's members as the Action has them, with the note sealed."""
     members = body.model_dump(exclude={"note"})
     if note := getattr(body, "note", None):
@@ -168,7 +170,7 @@ def _handler_of(kind: ActionKind, model: type[BaseModel]) -> Handler:
         body = await read_json(call, model)
         case = await seen_case(call)
         more = {"queue": await _queue_of(call, case, body.into_case_id)} if isinstance(body, MergeIn) else {}
-        requested = Wanted(kind, body.model_dump_json(), lambda: _members(call, case, body) | more)
+        requested = CaseRequest(kind, body.model_dump_json(), lambda: _build_members(call, case, body) | more)
         outcome = await act(call, case, requested, action_of(call))
         now = datetime.now(UTC)
         return reply(outcome, lambda after: officers_case(after, call.services.sealer, call.caller, now))

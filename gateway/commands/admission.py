@@ -57,13 +57,13 @@ class AdmissionReceipt(NamedTuple):
     advisories: Sequence[Advice] = ()
 
     def body(self, places: PlaceCipher) -> dict[str, object]:
-        return self._plain(places) | self.more()
+        return self._plain_body(places) | self.more()
 
     def more(self) -> dict[str, object]:
         """Optional members of a receipt."""
         return {"advisories": [advisory._asdict() for advisory in self.advisories]} if self.advisories else {}
 
-    def _plain(self, places: PlaceCipher) -> dict[str, object]:
+    def _plain_body(self, places: PlaceCipher) -> dict[str, object]:
         record = self.record
         return {
             "signal_id": record.signal_id,
@@ -158,7 +158,7 @@ class SignalAdmission:
         owner = f"{self._process}.{next(self._numbers)}"
         began = time.perf_counter()
         try:
-            fresh = await self._lock(signals, list(first.values()), owner, answers)
+            fresh = await self._lock_names(signals, list(first.values()), owner, answers)
         except StateUnavailable:
             problem = later("state-unavailable", "nothing was accepted; retry with the same reference", self._retry_after_s)
             return [problem] * len(signals)
@@ -167,9 +167,9 @@ class SignalAdmission:
         if fresh:
             self._in_flight += len(fresh)
             try:
-                await self._append(signals, fresh, institution, owner, answers)
+                await self._append_signals(signals, fresh, institution, owner, answers)
             except BaseException:
-                await self._free(_names(signals, fresh), owner)
+                await self._free_locks(_list_locks(signals, fresh), owner)
                 raise
             finally:
                 self._in_flight -= len(fresh)
@@ -178,7 +178,7 @@ class SignalAdmission:
             for index, signal in enumerate(signals)
         ]
 
-    async def _lock(
+    async def _lock_names(
         self, signals: Sequence[Prepared], indexes: list[int], owner: str, answers: list[AdmissionReceipt | Problem | None]
     ) -> list[int]:
         """Answers signals that are known already; returns the indexes of the signals that this request locked."""
@@ -203,7 +203,7 @@ class SignalAdmission:
                 else:
                     free.append(alias[0])
         if free:
-            await self._free(free, owner)
+            await self._free_locks(free, owner)
         return fresh
 
     def _answer_from_memory(
@@ -213,14 +213,14 @@ class SignalAdmission:
         if isinstance(own, InFlight) or isinstance(alias, InFlight):
             return later("request-in-progress", "another request with this reference is still running", 1)
         if own is not None and own.body != signal.body:
-            return _reused("reference")
+            return _refuse_reuse("reference")
         if alias is not None and signal.alias is not None and alias.body != signal.alias[1]:
-            return _reused("Idempotency-Key")
+            return _refuse_reuse("Idempotency-Key")
         if own is not None:
             return AdmissionReceipt(own, True)
         return AdmissionReceipt(alias._replace(body=signal.body), True) if alias is not None else None
 
-    async def _append(
+    async def _append_signals(
         self,
         signals: Sequence[Prepared],
         fresh: list[int],
@@ -242,22 +242,22 @@ class SignalAdmission:
         self._shares.add(institution, len(placed))
         if placed:
             METRICS.clock_offset_s.set(next(reversed(placed.values())).accepted_ms / 1000 - time.time())
-        for i, remembered in zip(placed, await self._remember(signals, placed), strict=True):
-            answers[i] = AdmissionReceipt(remembered, False) if remembered.body == signals[i].body else _reused("reference")
+        for i, remembered in zip(placed, await self._remember_records(signals, placed), strict=True):
+            answers[i] = AdmissionReceipt(remembered, False) if remembered.body == signals[i].body else _refuse_reuse("reference")
         lost = [i for i in fresh if i not in placed]
         if lost:
             for i in lost:
                 answers[i] = unacknowledged("retry with the same reference, nothing counts twice", self._retry_after_s)
-            await self._free(_names(signals, lost), owner)
+            await self._free_locks(_list_locks(signals, lost), owner)
         METRICS.accept_s.labels("remember").observe(time.perf_counter() - acked)
         point("gateway.remembered")
 
-    async def _free(self, names: list[str], owner: str) -> None:
+    async def _free_locks(self, names: list[str], owner: str) -> None:
         """Frees locks for the retry. Without Redis they expire by themselves."""
         with contextlib.suppress(StateUnavailable):
             await self._memory.abandon(names, owner)
 
-    async def _remember(self, signals: Sequence[Prepared], placed: dict[int, Remembered]) -> list[Remembered]:
+    async def _remember_records(self, signals: Sequence[Prepared], placed: dict[int, Remembered]) -> list[Remembered]:
         """Stores the records under the names and keys; returns the valid ones. The log has accepted: if the memory fails now,
         assess recognises a retry later."""
         own = [(signals[i].name, record) for i, record in placed.items()]
@@ -278,7 +278,7 @@ async def find_own_signal(call: Call, signal_id: str, detail: str = "you sent no
     return signal
 
 
-def _reused(name: str) -> Problem:
+def _refuse_reuse(name: str) -> Problem:
     return Problem("reference-reused", f"this {name} was used for another body")
 
 
@@ -292,11 +292,11 @@ def _as_second(
     if is_first:
         return answer._replace(advisories=signal.advisories) if signal.advisories else answer
     if signal.body != first.body:
-        return _reused("reference")
+        return _refuse_reuse("reference")
     return AdmissionReceipt(answer.record, True, signal.advisories)
 
 
-def _names(signals: Sequence[Prepared], indexes: Sequence[int]) -> list[str]:
+def _list_locks(signals: Sequence[Prepared], indexes: Sequence[int]) -> list[str]:
     """The locks of these signals: their names and those of their keys."""
     aliases = [alias[0] for i in indexes if (alias := signals[i].alias)]
     return [signals[i].name for i in indexes] + aliases

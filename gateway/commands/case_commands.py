@@ -31,7 +31,7 @@ _GOES_ON = frozenset({ActionKind.MEASURE})
 finds the outcome of another case."""
 
 
-class Wanted(NamedTuple):
+class CaseRequest(NamedTuple):
     """A requested action. `text` is all of it, readable: one Idempotency-Key names one such text permanently, and it stays here.
     `members`: the members of the Action besides case and actor. They contain sealed values, so they are made only when the action
     is appended."""
@@ -41,7 +41,7 @@ class Wanted(NamedTuple):
     members: Callable[[], Mapping[str, Any]] = dict
 
 
-class Standing(NamedTuple):
+class ActionMemo(NamedTuple):
     """The memory of an action from before its append, under its id."""
 
     actor: str
@@ -50,17 +50,17 @@ class Standing(NamedTuple):
     print: str
 
 
-class Done(NamedTuple):
+class AppliedAction(NamedTuple):
     """Applied; `case` is the deciding case, at least at the action's revision."""
 
     case: Case
 
 
-class Pending(NamedTuple):
+class PendingAction(NamedTuple):
     """In the log, not decided within the wait."""
 
     action_id: str
-    memo: Standing
+    memo: ActionMemo
 
 
 class CaseCommands:
@@ -78,24 +78,24 @@ class CaseCommands:
             return f"act-{secrets.token_urlsafe(16)}"
         return "act-" + self._tokenizer.token("action", *names).partition(".")[2]
 
-    async def act(self, caller: Caller, case: Case, requested: Wanted, action_id: str) -> Done | Pending:
+    async def act(self, caller: Caller, case: Case, requested: CaseRequest, action_id: str) -> AppliedAction | PendingAction:
         """Problem if it was refused, or if it is unknown whether the log has it."""
         print_ = self._tokenizer.token("print", case.case_id, requested.kind.value, requested.text)
-        memo = Standing(caller.actor, case.case_id, requested.kind.value, print_)
-        there = await self._remember(action_id, memo)
+        memo = ActionMemo(caller.actor, case.case_id, requested.kind.value, print_)
+        there = await self._remember_action(action_id, memo)
         if there != memo:
             raise Problem("reference-reused", "this Idempotency-Key was used for another action")
         change = await self._views.action(action_id)
         if change is not None and change.case_id != case.case_id and requested.kind not in _GOES_ON:
             raise Problem("reference-reused", "this Idempotency-Key was used for another case")
         if change is None:
-            await once(self._memory, action_id, lambda: self._append(action_id, case, caller, requested))
+            await once(self._memory, action_id, lambda: self._append_action(action_id, case, caller, requested))
         return await self._await_outcome(action_id, memo, change)
 
-    async def recall_action(self, action_id: str) -> Standing | None:
+    async def recall_action(self, action_id: str) -> ActionMemo | None:
         """Returns what `act` stored under an id; None if there is nothing."""
         raw = await self._memory.recall(f"a{action_id}")
-        return None if raw is None else Standing(*orjson.loads(raw))
+        return None if raw is None else ActionMemo(*orjson.loads(raw))
 
     async def recall_case(self, action_id: str) -> str | None:
         """The case of an earlier action. The gateway's memory has it from before the append. If that is lost with Redis, the log
@@ -106,10 +106,10 @@ class CaseCommands:
         change = await self._views.action(action_id)
         return None if change is None else change.case_id
 
-    async def _remember(self, action_id: str, memo: Standing) -> Standing:
-        return Standing(*orjson.loads(await self._memory.keep(f"a{action_id}", orjson.dumps(tuple(memo)).decode())))
+    async def _remember_action(self, action_id: str, memo: ActionMemo) -> ActionMemo:
+        return ActionMemo(*orjson.loads(await self._memory.keep(f"a{action_id}", orjson.dumps(tuple(memo)).decode())))
 
-    async def _append(self, action_id: str, case: Case, caller: Caller, requested: Wanted) -> None:
+    async def _append_action(self, action_id: str, case: Case, caller: Caller, requested: CaseRequest) -> None:
         who = {"officer": caller.subject} if caller.role is Role.OFFICER else {}
         members = {"queue": case.queue, **who, **requested.members()}
         action = Action(action_id=action_id, case_id=case.case_id, kind=requested.kind, **members)
@@ -118,7 +118,7 @@ class CaseCommands:
         await self._submitter.append_one(CASE_COMMANDS, Command(action_id, case.case_id, action), caller, advice=advice)
         point("gateway.action_appended")
 
-    async def _await_outcome(self, action_id: str, memo: Standing, change: CaseChange | None) -> Done | Pending:
+    async def _await_outcome(self, action_id: str, memo: ActionMemo, change: CaseChange | None) -> AppliedAction | PendingAction:
         async def read_case() -> Case | None:
             nonlocal change
             change = change or await self._views.action(action_id)
@@ -134,7 +134,7 @@ class CaseCommands:
 
         case = await self._submitter.await_outcome(read_case, is_new_enough, self._submitter.deadline())
         METRICS.actions.labels("pending" if case is None else "applied").inc()
-        return Pending(action_id, memo) if case is None else Done(case)
+        return PendingAction(action_id, memo) if case is None else AppliedAction(case)
 
 
 def refused(change: CaseChange) -> Problem:

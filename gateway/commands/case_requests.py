@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.commands.case_commands import CaseCommands, Pending, Wanted
+from gateway.commands.case_commands import CaseCommands, CaseRequest, PendingAction
 from gateway.commands.responses import ActionOut
 from gateway.commands.sealing import Protector
 from gateway.http.call import Call
@@ -23,7 +23,7 @@ from schemas.ids import Form, case_of
 from stream_processors.views.allowed_actions import MERGES_FOLLOWED, concerns
 
 
-class Place(NamedTuple):
+class CasePart(NamedTuple):
     """A resource of a case by its name in the request, and the case that contains it."""
 
     name: str
@@ -47,15 +47,15 @@ def may_see(call: Call, case: Case) -> bool:
 
 async def seen_case(call: Call) -> Case:
     """Returns the case in the path, if it exists and the caller may see it; both failures look the same."""
-    return (await _line(call))[0]
+    return (await _follow_merges(call))[0]
 
 
 async def live_case(call: Call) -> Case:
     """Returns the case in the path; for an institution the case that absorbed it, which gets all later actions."""
-    return [case for case in await _line(call) if may_see(call, case)][-1]
+    return [case for case in await _follow_merges(call) if may_see(call, case)][-1]
 
 
-async def _line(call: Call) -> list[Case]:
+async def _follow_merges(call: Call) -> list[Case]:
     """Returns the case in the path and, for an institution, the cases that absorbed it in order: after a merge the case itself no
     longer shows its institutions."""
     line: list[Case] = []
@@ -71,7 +71,7 @@ async def _line(call: Call) -> list[Case]:
     return line
 
 
-async def place_of(call: Call, form: Form, parameter: str, has: Callable[[Case, str], bool]) -> Place:
+async def place_of(call: Call, form: Form, parameter: str, has: Callable[[Case, str], bool]) -> CasePart:
     """Returns the resource of the path, in its case or in the case that absorbed it. `has`: whether a case contains it, for the
     caller. The problem is `unknown-order` for `order_id`, and so on."""
     name = call.request.path_params[parameter]
@@ -81,7 +81,7 @@ async def place_of(call: Call, form: Form, parameter: str, has: Callable[[Case, 
         if case is None:
             break
         if has(case, name):
-            return Place(name, case)
+            return CasePart(name, case)
         at = case.merged_into
     what = parameter.removesuffix("_id")
     raise Problem(f"unknown-{what}", f"there is no such {what}, or you may not see it")
@@ -95,7 +95,7 @@ def action_of(call: Call, *names: str) -> str:
     return call.find_service(CaseCommands).action_id(*((*role, call.caller.subject, *parts) if parts else ()))
 
 
-async def act(call: Call, case: Case, requested: Wanted, action_id: str) -> Case | Pending:
+async def act(call: Call, case: Case, requested: CaseRequest, action_id: str) -> Case | PendingAction:
     """Appends the action and waits for its outcome."""
     try:
         outcome = await call.find_service(CaseCommands).act(call.caller, case, requested, action_id)
@@ -105,15 +105,15 @@ async def act(call: Call, case: Case, requested: Wanted, action_id: str) -> Case
         if moves := problem.more.get("allowed_transitions"):
             problem.more["allowed_transitions"] = words(moves)
         raise
-    return outcome if isinstance(outcome, Pending) else outcome.case
+    return outcome if isinstance(outcome, PendingAction) else outcome.case
 
 
-def wanted_of(kind: ActionKind, what: str, body: BaseModel, members: Callable[[], Mapping[str, Any]]) -> Wanted:
+def wanted_of(kind: ActionKind, what: str, body: BaseModel, members: Callable[[], Mapping[str, Any]]) -> CaseRequest:
     """Returns an action on the resource `what` (the rest of the path)."""
-    return Wanted(kind, f"{what} {body.model_dump_json()}", members)
+    return CaseRequest(kind, f"{what} {body.model_dump_json()}", members)
 
 
-def pending_reply(pending: Pending, status: int = 202) -> Response:
+def pending_reply(pending: PendingAction, status: int = 202) -> Response:
     """In the log, not decided yet: returns where to ask."""
     where = f"/v1/actions/{pending.action_id}"
     memo = pending.memo
@@ -123,5 +123,5 @@ def pending_reply(pending: Pending, status: int = 202) -> Response:
     return dumped(action, status, {"Location": where, "Retry-After": "1"})
 
 
-def reply(outcome: Case | Pending, tell: Callable[[Case], BaseModel]) -> Response:
-    return pending_reply(outcome) if isinstance(outcome, Pending) else dumped(tell(outcome))
+def reply(outcome: Case | PendingAction, tell: Callable[[Case], BaseModel]) -> Response:
+    return pending_reply(outcome) if isinstance(outcome, PendingAction) else dumped(tell(outcome))

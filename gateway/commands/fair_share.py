@@ -29,16 +29,16 @@ class Shares:
     def add(self, institution: str, signals: int) -> None:
         """Adds signals of this institution that were just accepted."""
         now = self._clock()
-        self._counts[institution] = _Count(self._decay(self._counts.get(institution), now) + signals, now)
+        self._counts[institution] = _Count(self._decay_of(self._counts.get(institution), now) + signals, now)
 
     def above(self, institution: str) -> bool:
         """Whether it sent more than its share of the recent total."""
         now = self._clock()
-        remaining = {name: share for name, count in self._counts.items() if (share := self._decay(count, now)) >= _FORGOTTEN}
+        remaining = {name: share for name, count in self._counts.items() if (share := self._decay_of(count, now)) >= _FORGOTTEN}
         self._counts = {name: self._counts[name] for name in remaining}
         even = sum(remaining.values()) / max(2, len(remaining))
         return remaining.get(institution, 0.0) > ABOVE * even
 
     @staticmethod
-    def _decay(count: _Count | None, now: float) -> float:
+    def _decay_of(count: _Count | None, now: float) -> float:
         return 0.0 if count is None else float(count.signals * 0.5 ** ((now - count.at) / HALF_LIFE_S))

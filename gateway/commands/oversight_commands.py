@@ -44,10 +44,10 @@ class OversightCommands:
             raise Problem("reference-reused", "this Idempotency-Key was used for another request")
         change = await self._views.oversight_action(move_id)
         if change is None:
-            await once(self._memory, move_id, lambda: self._append(caller, action))
+            await once(self._memory, move_id, lambda: self._append_action(caller, action))
         return await self._await_record(action, change)
 
-    async def _append(self, caller: Caller, action: OversightAction) -> None:
+    async def _append_action(self, caller: Caller, action: OversightAction) -> None:
         point("gateway.oversight_built")
         advice = "read the record again, or retry with the same Idempotency-Key"
         command = Command(action.move.action_id, action.about, action)
@@ -59,7 +59,7 @@ class OversightCommands:
             nonlocal change
             change = change or await self._views.oversight_action(action.move.action_id)
             if change is not None and change.outcome is ActionOutcome.REFUSED:
-                raise _refused(change)
+                raise _problem_of(change)
             return await self._views.overseen(action.about) if change is not None else None
 
         def is_new_enough(record: Record | None) -> bool:
@@ -68,7 +68,7 @@ class OversightCommands:
         return await self._submitter.await_outcome(read_record, is_new_enough, self._submitter.deadline())
 
 
-def _refused(change: OversightChange) -> Problem:
+def _problem_of(change: OversightChange) -> Problem:
     slug = _SLUGS.get(change.problem or "", change.problem or "")
     detail = change.detail or "this action is not allowed in the current state"
     if slug == "invalid-request":

@@ -28,7 +28,7 @@ class Protector(NamedTuple):
     tokenizer: Tokenizer
     sealer: Sealer
 
-    def _sealed(self, text: str | None, context: str) -> str | None:
+    def _seal_text(self, text: str | None, context: str) -> str | None:
         return self.sealer.seal(text, context) if text is not None else None
 
     def subject(self, named: Named, owner: str, role: Role = "suspect") -> Subject:
@@ -46,7 +46,7 @@ class Protector(NamedTuple):
         else:
             own = {
                 "reported_to": body.reported_to,
-                "agency_reference_sealed": self._sealed(body.agency_reference, f"{name}/reference"),
+                "agency_reference_sealed": self._seal_text(body.agency_reference, f"{name}/reference"),
             }
         return Measure(
             measure_id=name,
@@ -55,7 +55,7 @@ class Protector(NamedTuple):
             done_at=body.done_at,
             recorded_at=now,
             signal_id=body.signal_id,
-            note_sealed=self._sealed(body.note, f"{name}/note"),
+            note_sealed=self._seal_text(body.note, f"{name}/note"),
             **own,
         )
 
@@ -68,22 +68,22 @@ class Protector(NamedTuple):
             agency=agency,
             recipient=body.recipient,
             subject=self.subject(body.subject, name) if body.subject else None,
-            verify=self._verify(body.verify, name) if body.verify else None,
+            verify=self._build_verify(body.verify, name) if body.verify else None,
             amount_minor=body.amount.minor if body.amount else None,
             traced_minor=body.traced_minor,
             currency=money.currency if money else None,
-            basis_sealed=self._sealed(body.basis, f"{name}/basis"),
+            basis_sealed=self._seal_text(body.basis, f"{name}/basis"),
             answer_by=body.answer_by,
             related_order_id=body.related_order_id,
-            text_sealed=self._sealed(body.text, f"{name}/text"),
+            text_sealed=self._seal_text(body.text, f"{name}/text"),
             method=body.method,
             public_notice_at=body.public_notice_at,
         )
 
-    def _verify(self, body: VerifyIn, name: str) -> Verify:
+    def _build_verify(self, body: VerifyIn, name: str) -> Verify:
         return Verify(
-            name_sealed=self._sealed(body.name, f"{name}/name"),
-            account_sealed=self._sealed(body.account, f"{name}/account"),
+            name_sealed=self._seal_text(body.name, f"{name}/name"),
+            account_sealed=self._seal_text(body.account, f"{name}/account"),
             amount_minor=body.amount.minor,
             occurred_at=body.occurred_at,
         )
@@ -94,7 +94,7 @@ class Protector(NamedTuple):
             order_id=name,
             kind=ANSWERS[body.result],
             unit=unit,
-            text_sealed=self._sealed(body.text, f"{name}/answer"),
+            text_sealed=self._seal_text(body.text, f"{name}/answer"),
             **body.model_dump(exclude={"result", "text"}),
         )
 
@@ -114,8 +114,8 @@ class Protector(NamedTuple):
             at=now,
             done_at=body.done_at,
             result=body.result,
-            caller_sealed=self._sealed(body.caller, context),
-            conversation_sealed=self._sealed(body.conversation, context),
+            caller_sealed=self._seal_text(body.caller, context),
+            conversation_sealed=self._seal_text(body.conversation, context),
         )
 
     def appeal(
@@ -127,6 +127,6 @@ class Protector(NamedTuple):
             case_id=case_id,
             action=move,
             party=party,
-            text_sealed=self._sealed(text, f"{name}/{_TEXTS.get(move, 'reasons')}"),
+            text_sealed=self._seal_text(text, f"{name}/{_TEXTS.get(move, 'reasons')}"),
             **more,
         )

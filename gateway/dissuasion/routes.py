@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.commands.case_requests import Place, act, action_of, is_officer, place_of, protector, reply, seen_case, wanted_of
+from gateway.commands.case_requests import CasePart, act, action_of, is_officer, place_of, protector, reply, seen_case, wanted_of
 from gateway.commands.endpoints import command_endpoint
 from gateway.http.call import Call
 from gateway.http.caller import Caller
@@ -63,42 +63,46 @@ async def post_dissuasion(call: Call) -> Response:
 async def get_dissuasion(call: Call) -> Response:
     """Returns a dissuasion that was addressed to you, or of a case of yours, with the person. The audit log records the
     access."""
-    name, case = await _place(call)
+    name, case = await _locate_dissuasion(call)
     accessed(call.caller, "dissuasion", dissuasion=name, case=case.case_id)
     return dumped(_render_dissuasion(call, case, name))
 
 
 async def post_take(call: Call) -> Response:
     """Takes the dissuasion. Nobody else calls the person meanwhile."""
-    return await _move(call, MoveIn, lambda body: {"kind": DissuasionEventKind.TAKE})
+    return await _submit_move(call, MoveIn, lambda body: {"kind": DissuasionEventKind.TAKE})
 
 
 async def post_give_back(call: Call) -> Response:
     """Returns the dissuasion to everybody who can reach the person."""
-    return await _move(call, MoveIn, lambda body: {"kind": DissuasionEventKind.GIVE_BACK})
+    return await _submit_move(call, MoveIn, lambda body: {"kind": DissuasionEventKind.GIVE_BACK})
 
 
 async def post_give_up(call: Call) -> Response:
     """Ends the dissuasion without success, with the reason."""
-    return await _move(call, GiveUpIn, lambda body: {"kind": DissuasionEventKind.GIVE_UP, "outcome": DissuasionEnd(body.outcome)})
+    return await _submit_move(
+        call, GiveUpIn, lambda body: {"kind": DissuasionEventKind.GIVE_UP, "outcome": DissuasionEnd(body.outcome)}
+    )
 
 
 async def post_dissuasion_cancel(call: Call) -> Response:
     """Cancels the dissuasion."""
     body = await read_json(call, CancelIn)
-    name, case = await _place(call)
+    name, case = await _locate_dissuasion(call)
     if not call.caller.may_work_on(case.queue):
         raise Problem("unknown-dissuasion", "there is no such dissuasion, or you may not see it")
     outcome = DissuasionEnd(body.outcome)
-    return await _event(call, Place(name, case), body, {"kind": DissuasionEventKind.CANCEL, "outcome": outcome}, body.revision)
+    return await _submit_event(
+        call, CasePart(name, case), body, {"kind": DissuasionEventKind.CANCEL, "outcome": outcome}, body.revision
+    )
 
 
 async def post_attempt(call: Call) -> Response:
     """Reports an attempt: channel, speaker, content and result. A convinced person ends the dissuasion. `caller` and
     `conversation` are sealed before they leave the gateway."""
     body = await read_json(call, AttemptIn)
-    place = await _place(call)
-    reach = _reach(call, _dissuasion(call, place.case, place.name))
+    place = await _locate_dissuasion(call)
+    reach = _find_reach(call, _load_dissuasion(call, place.case, place.name))
     if reach is None:
         raise Problem("forbidden", "only a recipient of the dissuasion may report an attempt")
     kind = DissuasionEventKind.SUCCEED if body.result == "convinced" else DissuasionEventKind.ATTEMPT
@@ -112,17 +116,17 @@ async def post_attempt(call: Call) -> Response:
         made = protector(call).attempt(body, place.name, reach.party, reach.party_type, datetime.now(UTC), action_id)
         return {"attempt": made}
 
-    return await _event(call, place, body, {"kind": kind, **saved}, sealed=attempt)
+    return await _submit_event(call, place, body, {"kind": kind, **saved}, sealed=attempt)
 
 
-async def _move(call: Call, model: type[BaseModel], members: Callable[[Any], dict[str, Any]]) -> Response:
+async def _submit_move(call: Call, model: type[BaseModel], members: Callable[[Any], dict[str, Any]]) -> Response:
     body = await read_json(call, model)
-    return await _event(call, await _place(call), body, members(body))
+    return await _submit_event(call, await _locate_dissuasion(call), body, members(body))
 
 
-async def _event(
+async def _submit_event(
     call: Call,
-    place: Place,
+    place: CasePart,
     body: BaseModel,
     members: dict[str, Any],
     revision: int | None = None,
@@ -130,7 +134,7 @@ async def _event(
 ) -> Response:
     name, case = place
     action_id = action_of(call)
-    reach = _reach(call, _dissuasion(call, case, name)) if is_officer(call) else None
+    reach = _find_reach(call, _load_dissuasion(call, case, name)) if is_officer(call) else None
     unit = reach.party if reach else None
 
     def event() -> dict[str, Any]:
@@ -142,11 +146,11 @@ async def _event(
     return reply(outcome, lambda after: _render_dissuasion(call, after, name))
 
 
-async def _place(call: Call) -> Place:
-    return await place_of(call, DISSUASION, "dissuasion_id", lambda case, name: _find(call, case, name) is not None)
+async def _locate_dissuasion(call: Call) -> CasePart:
+    return await place_of(call, DISSUASION, "dissuasion_id", lambda case, name: _find_dissuasion(call, case, name) is not None)
 
 
-def _reach(call: Call, dissuasion: Dissuasion) -> Reach | None:
+def _find_reach(call: Call, dissuasion: Dissuasion) -> Reach | None:
     """The party that the caller acts as: an institution as itself, an officer as a unit of his token."""
     caller = call.caller
     if not is_officer(call):
@@ -162,23 +166,23 @@ def _is_unit_of(caller: Caller, reach: Reach) -> bool:
     return reach.party_type is Way.POLICE_STATION and reach.party in caller.queues
 
 
-def _find(call: Call, case: Case, name: str) -> Dissuasion | None:
+def _find_dissuasion(call: Call, case: Case, name: str) -> Dissuasion | None:
     """Returns the dissuasion to those who may see it: the agency with the case, and everyone who can reach the person."""
     dissuasion = next((candidate for candidate in case.dissuasions if candidate.dissuasion_id == name), None)
     if dissuasion is None or (is_officer(call) and call.caller.may_work_on(case.queue)):
         return dissuasion
-    return dissuasion if _reach(call, dissuasion) is not None else None
+    return dissuasion if _find_reach(call, dissuasion) is not None else None
 
 
-def _dissuasion(call: Call, case: Case, name: str) -> Dissuasion:
-    dissuasion = _find(call, case, name)
+def _load_dissuasion(call: Call, case: Case, name: str) -> Dissuasion:
+    dissuasion = _find_dissuasion(call, case, name)
     if dissuasion is None:
         raise Problem("unknown-dissuasion", "there is no such dissuasion, or you may not see it")
     return dissuasion
 
 
 def _render_dissuasion(call: Call, case: Case, name: str) -> DissuasionOut:
-    return teller(call).dissuasion(_dissuasion(call, case, name))
+    return teller(call).dissuasion(_load_dissuasion(call, case, name))
 
 
 _WAYS: tuple[tuple[str, Callable[[Call], Awaitable[Response]], type[BaseModel], str, tuple[str, ...]], ...] = (

@@ -1,6 +1,6 @@
 """One request as a handler gets it: with its caller, and the services that it may use.
 
-Services of the gateway's own are found by their class: this package knows none of them, and no feature knows another's.
+RequestServices of the gateway's own are found by their class: this package knows none of them, and no feature knows another's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RequestSettings(Protocol):
     retry_after_s: int
 
 
-class Services(Protocol):
+class RequestServices(Protocol):
     """What every request may use; `find_service` gives the rest."""
 
     @property
@@ -56,7 +56,7 @@ class Call(NamedTuple):
 
     request: Request
     caller: Caller
-    services: Services
+    services: RequestServices
 
     def find_service(self, kind: type[Service]) -> Service:
         """The one service of exactly this class."""

@@ -37,7 +37,7 @@ class Interface:
 
     @cached_property
     def page(self) -> bytes:
-        return _page(self._endpoints).encode()
+        return _render_page(self._endpoints).encode()
 
 
 async def openapi(call: Call) -> Response:
@@ -50,8 +50,8 @@ async def docs(call: Call) -> Response:
     return HTMLResponse(call.request.app.state.interface.page)
 
 
-def _page(endpoints: Sequence[Endpoint]) -> str:
-    sections = "\n".join(_section(endpoint) for endpoint in endpoints)
+def _render_page(endpoints: Sequence[Endpoint]) -> str:
+    sections = "\n".join(_render_section(endpoint) for endpoint in endpoints)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Liandong: the API</title><style>{_STYLE}</style>'
         f'<h1>Liandong: the API</h1><p>For machines: <a href="/openapi.json">openapi.json</a>. A token for local use: '
@@ -59,7 +59,7 @@ def _page(endpoints: Sequence[Endpoint]) -> str:
     )
 
 
-def _section(endpoint: Endpoint) -> str:
+def _render_section(endpoint: Endpoint) -> str:
     rows = [("roles", ", ".join(sorted(endpoint.roles)) or "open")]
     if endpoint.body is not None:
         rows.append(("body", f"{endpoint.body.__name__} ({endpoint.body_media}): {', '.join(endpoint.body.model_fields)}"))

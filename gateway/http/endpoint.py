@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.http.call import Call, Services
+from gateway.http.call import Call, RequestServices
 from gateway.http.caller import ANYBODY, Caller, Role
 from gateway.http.problems import Problem
 from stream_processors.runtime.metrics import GATEWAY as METRICS
@@ -106,7 +106,7 @@ class Endpoint:
         return tuple(dict.fromkeys(slugs))
 
 
-class Gateway(FastAPI):
+class GatewayApp(FastAPI):
     """FastAPI whose busiest routes (without path parameters) are found by a look-up, before its middleware."""
 
     hot: dict[tuple[str, str], ASGIApp]
@@ -123,25 +123,25 @@ class Gateway(FastAPI):
         await super().__call__(scope, receive, send)
 
 
-def mount(app: Gateway, endpoints: list[Endpoint], services: Services) -> None:
+def mount(app: GatewayApp, endpoints: list[Endpoint], services: RequestServices) -> None:
     """Adds the routes in order."""
     app.hot = {}
     for endpoint in endpoints:
         path = endpoint.path
         for name in _WITH_SLASHES:
             path = path.replace(name, f"{name[:-1]}:path}}")
-        route = APIRoute(path, _never, methods=endpoint.methods, name=endpoint.name, include_in_schema=False)
-        route.app = _serve(endpoint, services)
+        route = APIRoute(path, _serve_nothing, methods=endpoint.methods, name=endpoint.name, include_in_schema=False)
+        route.app = _build_app(endpoint, services)
         if "{" not in endpoint.path:
             app.hot |= {(method, endpoint.path): route.app for method in endpoint.methods}
         app.router.routes.append(route)
 
 
-async def _never(request: Request) -> Response:
+async def _serve_nothing(request: Request) -> Response:
     raise AssertionError("the Endpoint serves this route itself")
 
 
-def _serve(endpoint: Endpoint, services: Services) -> ASGIApp:
+def _build_app(endpoint: Endpoint, services: RequestServices) -> ASGIApp:
     """Returns the ASGI app of a route. Any error before the response begins is answered as a problem."""
     observe = METRICS.request_s.labels(endpoint.name).observe
     clock = time.perf_counter
@@ -152,7 +152,7 @@ def _serve(endpoint: Endpoint, services: Services) -> ASGIApp:
             send = _without_body(send)
         request = Request(scope, receive, send)
         try:
-            caller = await _authorized(endpoint, request, services)
+            caller = await _authorize(endpoint, request, services)
             response = await endpoint.handler(Call(request, caller, services))
         except Exception as error:
             response = services.problem_of(error).response()
@@ -170,7 +170,7 @@ def _without_body(send: Send) -> Send:
     return bare
 
 
-async def _authorized(endpoint: Endpoint, request: Request, services: Services) -> Caller:
+async def _authorize(endpoint: Endpoint, request: Request, services: RequestServices) -> Caller:
     if not endpoint.roles:
         return ANYBODY
     header = request.headers.get("authorization")

@@ -74,14 +74,14 @@ def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     listed = list(endpoints)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in listed:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _describe_operation(endpoint)
     return {
         "openapi": "3.1.0",
         "info": _INFO,
         "paths": paths,
         "components": {
-            "schemas": _components(listed),
-            "examples": _examples(listed),
+            "schemas": _collect_schemas(listed),
+            "examples": _collect_examples(listed),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
@@ -90,15 +90,15 @@ def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
 def examples_of(model: type[BaseModel]) -> dict[str, Any]:
     """Returns the committed examples of a body by name: `<Model>.<name>.json` in schemas/examples/http."""
     prefix = _FILED_AS.get(model.__name__, model.__name__)
-    return {path.name.split(".")[1]: _read(path) for path in sorted(EXAMPLES.glob(f"{prefix}.*.json"))}
+    return {path.name.split(".")[1]: _read_examples(path) for path in sorted(EXAMPLES.glob(f"{prefix}.*.json"))}
 
 
 @cache
-def _read(path: Path) -> Any:
+def _read_examples(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
-def _operation(endpoint: Endpoint) -> dict[str, Any]:
+def _describe_operation(endpoint: Endpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
@@ -115,7 +115,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.body is not None:
         content = {endpoint.body_media: _example_of(endpoint.body, endpoint.body_media)}
         operation["requestBody"] = {"required": endpoint.is_body_required, "content": content}
-    operation["responses"] = {str(status): response for status, response in sorted(_responses(endpoint).items())}
+    operation["responses"] = {str(status): response for status, response in sorted(_describe_responses(endpoint).items())}
     return operation
 
 
@@ -131,7 +131,7 @@ def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
 def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     if endpoint.query is None:
         return []
-    schema = _absent(endpoint.query.model_json_schema(ref_template=_REF))
+    schema = _drop_null(endpoint.query.model_json_schema(ref_template=_REF))
     needed = schema.get("required", ())
     return [
         {"name": name, "in": "query", "required": name in needed, "schema": property_schema}
@@ -151,7 +151,7 @@ def _example_of(model: type[BaseModel], media: str) -> dict[str, Any]:
     examples: dict[str, Any] = {name: {"$ref": f"{_SHOWN}{model.__name__}.{name}"} for name in shown}
     if media != "application/json":
         content["schema"] = {"type": "string", "contentMediaType": media, "contentSchema": content["schema"]}
-        examples = {"lines": {"value": "".join(map(_line, shown.values()))}} if shown else {}
+        examples = {"lines": {"value": "".join(map(_write_line, shown.values()))}} if shown else {}
     return content | ({"examples": examples} if examples else {})
 
 
@@ -167,11 +167,11 @@ def _any_of(model: type[BaseModel], others: tuple[type[BaseModel], ...], media: 
     return content
 
 
-def _line(value: Any) -> str:
+def _write_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def _responses(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
+def _describe_responses(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
     responses: dict[int, dict[str, Any]] = {}
     for status, model in endpoint.responses.items():
         response: dict[str, Any] = {"description": _describe_model(model) if model else endpoint.summary}
@@ -182,17 +182,17 @@ def _responses(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
         if status == 200 and endpoint.alternate_media:
             response["content"][endpoint.alternate_media] = {"schema": {"type": "string"}}
         if headers := endpoint.response_headers.get(status):
-            response["headers"] = {name: _header(name) for name in headers}
+            response["headers"] = {name: _describe_header(name) for name in headers}
         responses[status] = response
     by_status: dict[int, list[Kind]] = {}
     for slug in endpoint.all_problems:
         by_status.setdefault(PROBLEMS[slug].status, []).append(PROBLEMS[slug])
     for status, kinds in by_status.items():
-        responses[status] = _merged(responses.get(status), _problems(status, kinds))
+        responses[status] = _merge_responses(responses.get(status), _describe_problems(status, kinds))
     return responses
 
 
-def _merged(answer: dict[str, Any] | None, problem: dict[str, Any]) -> dict[str, Any]:
+def _merge_responses(answer: dict[str, Any] | None, problem: dict[str, Any]) -> dict[str, Any]:
     """A status that is both a response and a problem (readiness), by media type."""
     return problem if answer is None else {**problem, **answer, "content": {**answer["content"], **problem["content"]}}
 
@@ -201,12 +201,12 @@ def _describe_model(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or model.__name__).split())
 
 
-def _header(name: str) -> dict[str, Any]:
+def _describe_header(name: str) -> dict[str, Any]:
     description, schema = _HEADERS[name]
     return {"description": description, "schema": schema}
 
 
-def _problems(status: int, kinds: list[Kind]) -> dict[str, Any]:
+def _describe_problems(status: int, kinds: list[Kind]) -> dict[str, Any]:
     """All problems of one status: their types, and one example of each."""
     types = [TYPE_PREFIX + kind.slug for kind in kinds]
     response: dict[str, Any] = {
@@ -224,7 +224,7 @@ def _problems(status: int, kinds: list[Kind]) -> dict[str, Any]:
         },
     }
     if status in (409, 429, 503):
-        response["headers"] = {"Retry-After": _header("Retry-After")}
+        response["headers"] = {"Retry-After": _describe_header("Retry-After")}
     return response
 
 
@@ -232,7 +232,7 @@ def problem_example(kind: Kind) -> dict[str, Any]:
     return {"type": TYPE_PREFIX + kind.slug, "title": kind.title, "status": kind.status, "detail": kind.meaning}
 
 
-def _examples(endpoints: list[Endpoint]) -> dict[str, Any]:
+def _collect_examples(endpoints: list[Endpoint]) -> dict[str, Any]:
     """Every example of a request and response, and every problem."""
     models = {endpoint.body for endpoint in endpoints} | {model for endpoint in endpoints for model in endpoint.models}
     examples = {
@@ -246,16 +246,16 @@ def _examples(endpoints: list[Endpoint]) -> dict[str, Any]:
     }
 
 
-def _components(endpoints: list[Endpoint]) -> dict[str, Any]:
+def _collect_schemas(endpoints: list[Endpoint]) -> dict[str, Any]:
     """The schemas of all requests and responses. One name is one schema."""
     bodies = {endpoint.body for endpoint in endpoints if endpoint.body is not None}
     queries = {endpoint.query for endpoint in endpoints if endpoint.query is not None}
     answers = {model for endpoint in endpoints for model in endpoint.models}
     components: dict[str, Any] = {}
-    for name, schema in sorted([*_defined(bodies, "validation").items(), *_inner(queries).items()]):
+    for name, schema in sorted([*_define_models(bodies, "validation").items(), *_collect_inner(queries).items()]):
         components[name] = schema
-    for name, schema in _defined(answers | {ProblemBody}, "serialization").items():
-        shown = _absent(schema)
+    for name, schema in _define_models(answers | {ProblemBody}, "serialization").items():
+        shown = _drop_null(schema)
         if components.setdefault(name, shown) != shown:
             raise ValueError(f"{name} has one schema as a request and another as a response; give them two names")
     described = {"description": f"RFC 9457; `type` is {TYPE_PREFIX}<slug>, see docs/reference/errors.md."}
@@ -263,20 +263,20 @@ def _components(endpoints: list[Endpoint]) -> dict[str, Any]:
     return dict(sorted(components.items()))
 
 
-def _defined(models: set[type[BaseModel]], mode: Any) -> dict[str, Any]:
+def _define_models(models: set[type[BaseModel]], mode: Any) -> dict[str, Any]:
     listed = sorted(models, key=lambda model: model.__name__)
     _, generated = models_json_schema([(model, mode) for model in listed], ref_template=_REF)
     definitions: dict[str, Any] = generated.get("$defs", {})
     return definitions
 
 
-def _inner(queries: set[type[BaseModel]]) -> dict[str, Any]:
+def _collect_inner(queries: set[type[BaseModel]]) -> dict[str, Any]:
     """The definitions that the parameters refer to; the parameters themselves are in their operation."""
     own = {model.__name__ for model in queries}
-    return {name: schema for name, schema in _defined(queries, "validation").items() if name not in own}
+    return {name: schema for name, schema in _define_models(queries, "validation").items() if name not in own}
 
 
-def _absent(schema: dict[str, Any]) -> dict[str, Any]:
+def _drop_null(schema: dict[str, Any]) -> dict[str, Any]:
     """A model's schema in which `null` means absence, as in responses (gateway/http/responses.py) and queries."""
     if "properties" not in schema:
         return schema

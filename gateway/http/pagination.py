@@ -27,12 +27,12 @@ class SignedCursor(NamedTuple):
     mark: str
 
     def is_signed_for(self, tokenizer: Tokenizer, *scope: str) -> bool:
-        return hmac.compare_digest(_sign(tokenizer, self.payload, scope), self.mark)
+        return hmac.compare_digest(_sign_payload(tokenizer, self.payload, scope), self.mark)
 
 
 def write_cursor(tokenizer: Tokenizer, payload: str, *scope: str) -> str:
     """`4711.kd82…`. The payload is of letters, digits, `-` and `_`."""
-    return f"{payload}.{_sign(tokenizer, payload, scope)}"
+    return f"{payload}.{_sign_payload(tokenizer, payload, scope)}"
 
 
 def parse_cursor(text: str) -> SignedCursor | None:
@@ -60,5 +60,5 @@ def read_page_cursor(tokenizer: Tokenizer, queue: str, text: str) -> Cursor:
     return Cursor(float(rank), str(case_id))
 
 
-def _sign(tokenizer: Tokenizer, payload: str, scope: tuple[str, ...]) -> str:
+def _sign_payload(tokenizer: Tokenizer, payload: str, scope: tuple[str, ...]) -> str:
     return tokenizer.token("cursor", *scope, payload).partition(".")[2]

@@ -37,7 +37,7 @@ async def pieces(request: Request, idle_s: float) -> AsyncIterator[bytes]:
             async with asyncio.timeout(min(idle_s, _allowed_s(size, idle_s) - waited_s)):
                 piece = await anext(stream, None)
         except TimeoutError:
-            raise _stalled(idle_s) from None
+            raise _refuse_stalled(idle_s) from None
         if piece is None:
             return
         waited_s += clock() - began
@@ -67,11 +67,11 @@ async def read_body(request: Request, limit_bytes: int, idle_s: float) -> bytes:
                     raise _too_large(limit_bytes)
                 parts.append(part)
     except TimeoutError:
-        raise _stalled(idle_s) from None
+        raise _refuse_stalled(idle_s) from None
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _stalled(idle_s: float) -> Problem:
+def _refuse_stalled(idle_s: float) -> Problem:
     """The connection cannot be reused: its next bytes would still belong to this body."""
     detail = f"no part of the body arrived for {idle_s:g} s, or it arrived at less than {LEAST_BYTES_A_SECOND} bytes per second"
     return Problem("body-timeout", detail, headers={"Connection": "close"})
@@ -195,7 +195,7 @@ class LineSplitter:
     def feed(self, data: bytes) -> Iterator[bytes | None]:
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
-            yield self._line(data[start:end])
+            yield self._take_line(data[start:end])
             start = end + 1
         if not self._skipping:
             self._tail += data[start:]
@@ -205,9 +205,9 @@ class LineSplitter:
 
     def end(self) -> Iterator[bytes | None]:
         if self._tail or self._skipping:
-            yield self._line(b"")
+            yield self._take_line(b"")
 
-    def _line(self, rest: bytes) -> bytes | None:
+    def _take_line(self, rest: bytes) -> bytes | None:
         skipping, self._skipping = self._skipping, False
         line = bytes(self._tail) + rest if self._tail else rest
         self._tail.clear()

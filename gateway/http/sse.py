@@ -46,26 +46,26 @@ class Streaming(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def _draining(self) -> bool: ...
+    def _is_draining(self) -> bool: ...
 
     @abc.abstractmethod
-    def _leave(self) -> None:
+    def _free_place(self) -> None:
         """The connection is over."""
 
     @abc.abstractmethod
-    def _wake(self) -> None:
+    def _end_sleep(self) -> None:
         """Ends `_sleep`."""
 
     @abc.abstractmethod
-    async def _next(self, now: float) -> bytes | None:
+    async def _read_next(self, now: float) -> bytes | None:
         """The content to send now."""
 
     @abc.abstractmethod
-    def _due(self) -> float:
+    def _next_due(self) -> float:
         """The time of the next content; NEVER if unknown."""
 
     @abc.abstractmethod
-    async def _sleep(self, longest_s: float) -> None:
+    async def _sleep_until(self, longest_s: float) -> None:
         """Waits until there is content."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,52 +74,52 @@ class Streaming(abc.ABC):
         reason = "gone"
         try:
             narrow(scope)
-            listening = asyncio.create_task(self._listen(receive))
-            reason = await self._write(send)
+            listening = asyncio.create_task(self._await_disconnect(receive))
+            reason = await self._write_events(send)
         except TimeoutError:
             reason = "slow"
             abort(scope)
         except OSError:  # what a server raises that tells of a lost connection in `send`
             reason = "gone"
         finally:
-            self._leave()
+            self._free_place()
             METRICS.live_closed.labels(reason).inc()
             if listening is not None:
                 listening.cancel()
                 await asyncio.wait((listening,))
 
-    async def _listen(self, receive: Receive) -> None:
+    async def _await_disconnect(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         self._disconnected = True
-        self._wake()
+        self._end_sleep()
 
-    async def _write(self, send: Send) -> str:
+    async def _write_events(self, send: Send) -> str:
         """Returns why it ended. TimeoutError if the client does not read."""
-        await self._send(send, {"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await self._send_message(send, {"type": "http.response.start", "status": 200, "headers": _HEADERS})
         # Clients of a gateway that ends come back spread over two seconds.
-        await self._body(send, b"retry: %d\n\n" % (1000 + secrets.randbelow(2000)))
+        await self._send_body(send, b"retry: %d\n\n" % (1000 + secrets.randbelow(2000)))
         last = self._now()
         while not self._disconnected:
             now = self._now()
-            ended = "draining" if self._draining else "expired" if now >= self._ends else ""
+            ended = "draining" if self._is_draining else "expired" if now >= self._ends else ""
             if ended:
-                await self._body(send, b'event: bye\ndata: {"reason":"%s"}\n\n' % ended.encode(), more=False)
+                await self._send_body(send, b'event: bye\ndata: {"reason":"%s"}\n\n' % ended.encode(), more=False)
                 return ended
-            events = await self._next(now)
+            events = await self._read_next(now)
             if events is not None:
-                await self._body(send, events)
+                await self._send_body(send, events)
                 last = self._now()
             elif now - last >= self._settings.live_heartbeat_s:
-                await self._body(send, _HEARTBEAT)
+                await self._send_body(send, _HEARTBEAT)
                 last = self._now()
             else:
-                await self._sleep(min(self._due(), last + self._settings.live_heartbeat_s, self._ends) - now)
+                await self._sleep_until(min(self._next_due(), last + self._settings.live_heartbeat_s, self._ends) - now)
         return "gone"
 
-    async def _body(self, send: Send, body: bytes, *, more: bool = True) -> None:
-        await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
+    async def _send_body(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        await self._send_message(send, {"type": "http.response.body", "body": body, "more_body": more})
 
-    async def _send(self, send: Send, message: dict[str, object]) -> None:
+    async def _send_message(self, send: Send, message: dict[str, object]) -> None:
         async with asyncio.timeout(self._settings.live_slow_s):
             await send(message)

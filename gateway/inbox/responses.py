@@ -195,7 +195,7 @@ class DeliveriesOut(BaseModel):
     deliveries: list[CaseNotificationOut]
 
 
-def _wording(notice: Notification) -> dict[str, str]:
+def _word_notice(notice: Notification) -> dict[str, str]:
     """Which notice it is, and what it says in both languages."""
     words = told(notice)
     return {
@@ -211,23 +211,23 @@ def item_out(entry: Entry, cursor: str | None, sealer: Sealer) -> ItemOut:
     notice, order, dissuasion = entry.issued.notification, entry.issued.order, entry.issued.dissuasion
     return ItemOut(
         cursor=cursor,
-        **_wording(notice),
+        **_word_notice(notice),
         at=notice.at,
         case_id=notice.case_id,
-        order=_order(order, sealer) if order else None,
-        dissuasion=_dissuasion(dissuasion, sealer) if dissuasion else None,
-        subject=_subject(notice.subject, _owners(notice, order), sealer) if notice.subject else None,
-        data=_data(notice, order, sealer) or None,
-        feedback=_as(InboxFeedbackOut, notice.feedback),
-        warning=_as(InboxWarningOut, notice.warning),
-        retraction=_as(InboxRetractionOut, notice.retraction),
-        appeal=_as(InboxAppealOut, notice.appeal),
+        order=_order_out(order, sealer) if order else None,
+        dissuasion=_dissuasion_out(dissuasion, sealer) if dissuasion else None,
+        subject=_subject_of(notice.subject, _list_owners(notice, order), sealer) if notice.subject else None,
+        data=_data_of(notice, order, sealer) or None,
+        feedback=_convert(InboxFeedbackOut, notice.feedback),
+        warning=_convert(InboxWarningOut, notice.warning),
+        retraction=_convert(InboxRetractionOut, notice.retraction),
+        appeal=_convert(InboxAppealOut, notice.appeal),
         delivery=delivery_out(notice, entry.delivery),
     )
 
 
 def delivery_out(notice: Notification, delivery: Delivery) -> DeliveryOut:
-    marks = {name: _reached(getattr(delivery, name)) for name in ("received", "acknowledged", "parked", "redelivered")}
+    marks = {name: _reached_out(getattr(delivery, name)) for name in ("received", "acknowledged", "parked", "redelivered")}
     return DeliveryOut(state=delivery.state.value, sent_at=notice.at, detail=delivery.detail, **marks)
 
 
@@ -236,24 +236,24 @@ def case_notification_out(addressed: Addressed) -> CaseNotificationOut:
     notice = addressed.entry.issued.notification
     return CaseNotificationOut(
         recipient=addressed.recipient,
-        **_wording(notice),
+        **_word_notice(notice),
         order_id=notice.order_id,
         dissuasion_id=notice.dissuasion_id,
         delivery=delivery_out(notice, addressed.entry.delivery),
     )
 
 
-def _as(model: type[Out], record: BaseModel | None) -> Out | None:
+def _convert(model: type[Out], record: BaseModel | None) -> Out | None:
     return None if record is None else model.model_validate(record.model_dump(mode="json"))
 
 
-def _reached(reached: Reached | None) -> ReachedOut | None:
+def _reached_out(reached: Reached | None) -> ReachedOut | None:
     if reached is None:
         return None
     return ReachedOut(at=reached.at, channel=reached.way, attempt=reached.attempt if reached.way == "webhook" else None)
 
 
-def _owners(notice: Notification, order: Order | None) -> list[str]:
+def _list_owners(notice: Notification, order: Order | None) -> list[str]:
     """The possible contexts of a notice's subject: its order or the related one, its dissuasion, the recipient's own signals."""
     signals: list[str] = [*notice.warning.signals] if notice.warning else []
     if notice.feedback is not None and notice.feedback.signal_id:
@@ -263,19 +263,19 @@ def _owners(notice: Notification, order: Order | None) -> list[str]:
     ]
 
 
-def _subject(subject: Subject, owners: list[str], sealer: Sealer) -> SubjectOut:
+def _subject_of(subject: Subject, owners: list[str], sealer: Sealer) -> SubjectOut:
     values = (opened(sealer, subject.sealed, f"{owner}/{subject.token}") for owner in owners)
     value = next((candidate for candidate in values if candidate is not None), None)
     return shown(subject, value)
 
 
-def _data(notice: Notification, order: Order | None, sealer: Sealer) -> dict[str, int | str]:
+def _data_of(notice: Notification, order: Order | None, sealer: Sealer) -> dict[str, int | str]:
     """The notice's values; the basis that an officer gave is sealed in the order beside it."""
     basis = opened(sealer, order.basis_sealed, f"{order.order_id}/basis") if order is not None else None
     return {**notice.data, "basis": basis} if basis is not None and "basis" in notice.data else notice.data
 
 
-def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
+def _order_out(order: Order, sealer: Sealer) -> InboxOrderOut:
     owners = [order.order_id, *([order.related_order_id] if order.related_order_id else [])]
     check = None
     if order.verify is not None:
@@ -289,12 +289,12 @@ def _order(order: Order, sealer: Sealer) -> InboxOrderOut:
     return InboxOrderOut(
         **copy_fields(InboxOrderOut, order, "basis", "subject", "verify", "text"),
         basis=text_of(sealer, order.basis, order.basis_sealed, f"{order.order_id}/basis") or "",
-        subject=_subject(order.subject, owners, sealer) if order.subject else None,
+        subject=_subject_of(order.subject, owners, sealer) if order.subject else None,
         verify=check,
         text=opened(sealer, order.text_sealed, f"{order.order_id}/text"),
     )
 
 
-def _dissuasion(dissuasion: Dissuasion, sealer: Sealer) -> InboxDissuasionOut:
-    person = _subject(dissuasion.person, [dissuasion.dissuasion_id], sealer)
+def _dissuasion_out(dissuasion: Dissuasion, sealer: Sealer) -> InboxDissuasionOut:
+    person = _subject_of(dissuasion.person, [dissuasion.dissuasion_id], sealer)
     return InboxDissuasionOut(**copy_fields(InboxDissuasionOut, dissuasion, "person"), person=person)

@@ -22,7 +22,6 @@ from gateway.http.roles import BOTH, OFFICERS
 from gateway.inbox.responses import DeliveriesOut, InboxOut, ItemOut, case_notification_out, item_out
 from gateway.inbox.service import START, InboxService
 from gateway.inbox.stream import InboxStream
-from gateway.inbox.waiters import InboxNotifier
 from gateway.security.audit import accessed
 from gateway.settings import GatewaySettings
 from schemas.common import Name, PartyId, is_unit
@@ -100,10 +99,8 @@ async def get_inbox_stream(call: Call) -> InboxStream:
     return InboxStream(
         call.caller,
         call.find_service(GatewaySettings),
-        waiter=await call.find_service(InboxNotifier).join(recipient, call.caller),
-        notifier=call.find_service(InboxNotifier),
+        waiter=await service.notifier.join(recipient, call.caller),
         service=service,
-        views=services.views,
         sealer=services.sealer,
         after=START if after is None else after,
     )

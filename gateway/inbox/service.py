@@ -37,7 +37,7 @@ class InboxService:
     def __init__(
         self, submitter: Submitter, views: InboxViews, tokenizer: Tokenizer, notifier: InboxNotifier, rates: Rates
     ) -> None:
-        self._submitter, self._views, self._tokenizer, self._notifier = submitter, views, tokenizer, notifier
+        self._submitter, self.views, self._tokenizer, self.notifier = submitter, views, tokenizer, notifier
         self._rates = rates
 
     def write_cursor(self, recipient: str, log: str, offset: int) -> str:
@@ -52,28 +52,28 @@ class InboxService:
         if signed is None or not _OFFSET.fullmatch(signed.payload):
             return None
         offset = int(signed.payload)
-        log = (await self._views.inbox(recipient, after=offset, limit=1)).log
+        log = (await self.views.inbox(recipient, after=offset, limit=1)).log
         return offset if signed.is_signed_for(self._tokenizer, "inbox", recipient, log) else None
 
     async def read(self, caller: Caller, recipient: str, *, after: int, limit: int, wait_s: float = 0.0) -> Inbox:
         """Returns the notices after the offset, as soon as there are any, at the latest after `wait_s` seconds."""
-        page = await self._views.inbox(recipient, after=after, limit=limit)
+        page = await self.views.inbox(recipient, after=after, limit=limit)
         if page.entries or wait_s <= 0:
             return page
         ends = time.monotonic() + wait_s
-        async with self._notifier.hold_waiter(recipient, caller) as waiter:
+        async with self.notifier.hold_waiter(recipient, caller) as waiter:
             while True:
                 waiter.listen()
-                page = await self._views.inbox(recipient, after=after, limit=limit)
+                page = await self.views.inbox(recipient, after=after, limit=limit)
                 remaining_s = ends - time.monotonic()
-                if page.entries or remaining_s <= 0 or self._notifier.draining:
+                if page.entries or remaining_s <= 0 or self.notifier.draining:
                     return page
                 await waiter.wait(remaining_s)
 
     async def past(self, caller: Caller, recipient: str, upto: int, way: Way) -> None:
         """Marks everything up to and including this offset as received."""
-        entries = await self._views.unreceived(recipient, upto=upto, limit=MOST_MARKS) if upto >= 0 else []
-        await self._mark(caller, entries, DeliveryState.RECEIVED, way)
+        entries = await self.views.unreceived(recipient, upto=upto, limit=MOST_MARKS) if upto >= 0 else []
+        await self._append_marks(caller, entries, DeliveryState.RECEIVED, way)
 
     async def may_replay(self, recipient: str) -> None:
         """Problem when notices of this inbox are asked for once more too often."""
@@ -85,29 +85,29 @@ class InboxService:
         entry = await self.notice(recipient, notification_id)
         if entry.delivery.acknowledged is not None:
             return entry
-        at = await self._mark(caller, [entry], DeliveryState.ACKNOWLEDGED, "api")
+        at = await self._append_marks(caller, [entry], DeliveryState.ACKNOWLEDGED, "api")
         return entry._replace(delivery=entry.delivery._replace(acknowledged=Reached(at, "api", 1)))
 
     async def replay(self, caller: Caller, recipient: str, notification_id: str) -> Entry:
         """Returns the notice, and sends it again to all listeners of the recipient."""
         entry = await self.notice(recipient, notification_id)
-        at = await self._mark(caller, [entry], DeliveryState.REDELIVERED, "api")
+        at = await self._append_marks(caller, [entry], DeliveryState.REDELIVERED, "api")
         return entry._replace(delivery=entry.delivery._replace(redelivered=Reached(at, "api", 1)))
 
     async def replay_from(self, caller: Caller, recipient: str, after: int, limit: int) -> Inbox:
         """Sends all notices after the offset again, at most `limit`."""
-        page = await self._views.inbox(recipient, after=after, limit=limit)
-        await self._mark(caller, page.entries, DeliveryState.REDELIVERED, "api")
+        page = await self.views.inbox(recipient, after=after, limit=limit)
+        await self._append_marks(caller, page.entries, DeliveryState.REDELIVERED, "api")
         return page
 
     async def notice(self, recipient: str, notification_id: str) -> Entry:
         """Problem 404 if it is not in this inbox: another's does not exist."""
-        entry = await self._views.noticed(recipient, name_of(member_of(recipient, notification_id, 0)))
+        entry = await self.views.noticed(recipient, name_of(member_of(recipient, notification_id, 0)))
         if entry is None:
             raise Problem("not-found", "this inbox has no such notice, or its retention has ended")
         return entry
 
-    async def _mark(self, caller: Caller, entries: Sequence[Entry], state: DeliveryState, way: Way) -> datetime:
+    async def _append_marks(self, caller: Caller, entries: Sequence[Entry], state: DeliveryState, way: Way) -> datetime:
         """Appends a mark for each; if it is unknown whether the log has them, the request must be sent again."""
         at = self._submitter.now()
         if not entries:

@@ -125,14 +125,14 @@ class InboxNotifier:
 
     async def join(self, recipient: str, caller: Caller) -> InboxWaiter:
         """Like `hold_waiter`, for callers that call `leave` themselves."""
-        self._admit(recipient, who := f"{caller.role} {caller.subject}")
+        self._admit_waiter(recipient, who := f"{caller.role} {caller.subject}")
         waiter = InboxWaiter(recipient, who, self)
         self._waiters.setdefault(recipient, set()).add(waiter)
         self._count[recipient] += 1
         self._callers[who] += 1
         METRICS.inbox_waiting.set(self._count.total())
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run())
+            self._running = asyncio.create_task(self._run_source())
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_RETRY_S):
@@ -142,7 +142,7 @@ class InboxNotifier:
             raise
         return waiter
 
-    def _admit(self, recipient: str, who: str) -> None:
+    def _admit_waiter(self, recipient: str, who: str) -> None:
         """Problem if too many wait: in all, for this inbox, or of this caller. Any unit may have an inbox (of a letter or a
         dissuasion), even without a route in the policy, so a caller that may read many must not take all places with names.
         """
@@ -185,7 +185,7 @@ class InboxNotifier:
             for waiter in waiters:
                 waiter.notify()
 
-    async def _run(self) -> None:
+    async def _run_source(self) -> None:
         """Listens while somebody waits, and a little longer."""
         while not self.draining:
             source = self._make()
@@ -193,7 +193,7 @@ class InboxNotifier:
                 await source.begin()
                 self._ready.set()
                 self._notify_all()  # what was said before is not heard again
-                await self._relay(source)
+                await self._relay_news(source)
                 return
             except asyncio.CancelledError:
                 raise
@@ -205,7 +205,7 @@ class InboxNotifier:
                     await source.close()
             await asyncio.sleep(_RETRY_S)
 
-    async def _relay(self, source: NewsSource) -> None:
+    async def _relay_news(self, source: NewsSource) -> None:
         quiet = 0.0
         clock = asyncio.get_running_loop().time
         since = clock()

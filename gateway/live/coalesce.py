@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.http.sse import NEVER
-from gateway.live.rows import Row
+from gateway.live.rows import LiveRow
 
 
 class Update(NamedTuple):
     """One write: a reset or rows, and counts with either. `complete`: nothing is left, so a client may resume here."""
 
     reset: str
-    rows: tuple[Row, ...]
+    rows: tuple[LiveRow, ...]
     counts: tuple[bytes, ...]
     complete: bool
 
@@ -27,7 +27,7 @@ class Coalescer:
     def __init__(self, *, every_s: float, counts_every_s: float, most: int, rows_an_update: int) -> None:
         self._every_s, self._counts_every_s = every_s, counts_every_s
         self._most, self._rows_an_update = most, rows_an_update
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, LiveRow] = {}
         self._counts: dict[str, bytes] = {}
         self._reset = ""
         self._next = self._counts_next = -NEVER
@@ -49,7 +49,7 @@ class Coalescer:
         self._reset = reason
         self._rows.clear()
 
-    def offer(self, row: Row) -> None:
+    def offer(self, row: LiveRow) -> None:
         """A newer revision replaces an older one. Before a pending reset, rows are dropped, because the lists contain them."""
         if self._reset:
             return

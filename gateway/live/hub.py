@@ -16,8 +16,8 @@ from gateway.http.caller import Caller
 from gateway.http.pagination import parse_cursor, write_cursor
 from gateway.http.problems import later
 from gateway.live.coalesce import Coalescer
-from gateway.live.rows import Place, Render, Row, reaches, read_place, write_place
-from gateway.live.source import MakeSource, Source
+from gateway.live.rows import FeedPlace, LiveRow, Render, reaches, read_place, write_place
+from gateway.live.source import ChangeSource, MakeSource
 from gateway.rendering.queues import QueueOut
 from gateway.settings import GatewaySettings
 from schemas.security import Tokenizer
@@ -30,7 +30,7 @@ CountQueues = Callable[[Wants], Awaitable[list[QueueOut]]]
 _RETRY_S = 0.5
 
 
-class Client:
+class LiveClient:
     """One connection. `wake` is set for an update. Before it has `begun` it gets nothing, because its start is unknown."""
 
     def __init__(self, caller: Caller, wants: Wants, coalescer: Coalescer) -> None:
@@ -45,7 +45,7 @@ class Client:
             wants_queue = self._wanted_queues[queue] = self._wants(queue)
         return wants_queue
 
-    def offer(self, row: Row) -> None:
+    def offer(self, row: LiveRow) -> None:
         if self.wants(row.case.queue):
             self.coalescer.offer(row)
             self.wake.set()
@@ -68,16 +68,16 @@ class Hub:
         self, settings: GatewaySettings, make: MakeSource, count: CountQueues, render: Render, tokenizer: Tokenizer
     ) -> None:
         self._settings, self._make, self._count, self.render, self._tokenizer = settings, make, count, render, tokenizer
-        self.clients: set[Client] = set()
+        self.clients: set[LiveClient] = set()
         self._officers: Counter[str] = Counter()
-        self._rows: OrderedDict[str, Row] = OrderedDict()
+        self._rows: OrderedDict[str, LiveRow] = OrderedDict()
         self._floor: dict[int, int] = {}
         self._counts: dict[str, bytes] = {}
         self._ready = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._left_at = 0.0
         self._changed = False
-        self.place = Place("", ())
+        self.place = FeedPlace("", ())
         self._signed = (self.place, "")
         self.draining = False
 
@@ -88,11 +88,11 @@ class Hub:
             self._signed = self.place, write_cursor(self._tokenizer, write_place(self.place), "live")
         return self._signed[1]
 
-    def _place_of(self, last_id: str | None) -> Place | None:
+    def _place_of(self, last_id: str | None) -> FeedPlace | None:
         signed = parse_cursor(last_id or "")
         return read_place(signed.payload) if signed is not None and signed.is_signed_for(self._tokenizer, "live") else None
 
-    async def join(self, caller: Caller, wants: Wants, last_id: str | None) -> Client:
+    async def join(self, caller: Caller, wants: Wants, last_id: str | None) -> LiveClient:
         """Problem if there are too many, or if the log or the views are unavailable."""
         limits = self._settings
         if self.draining or len(self.clients) >= limits.live_clients_limit:
@@ -100,7 +100,7 @@ class Hub:
         if self._officers[caller.subject] >= limits.live_per_officer_limit:
             detail = f"an officer has at most {limits.live_per_officer_limit} live connections to a gateway; close one"
             raise later("too-many-streams", detail, limits.retry_after_s)
-        client = Client(caller, wants, self._coalescer())
+        client = LiveClient(caller, wants, self._make_coalescer())
         self.clients.add(client)
         self._officers[caller.subject] += 1
         METRICS.live_clients.set(len(self.clients))
@@ -109,10 +109,10 @@ class Hub:
         except BaseException:
             self.leave(client)
             raise
-        self._begin(client, last_id)
+        self._begin_client(client, last_id)
         return client
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: LiveClient) -> None:
         if client not in self.clients:
             return
         self.clients.discard(client)
@@ -134,7 +134,7 @@ class Hub:
             self._running.cancel()
             await asyncio.wait((self._running,))
 
-    def _coalescer(self) -> Coalescer:
+    def _make_coalescer(self) -> Coalescer:
         limits = self._settings
         return Coalescer(
             every_s=1 / limits.live_updates_a_second,
@@ -145,7 +145,7 @@ class Hub:
 
     async def _be_ready(self) -> None:
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run())
+            self._running = asyncio.create_task(self._run_source())
         try:
             async with asyncio.timeout(self._settings.live_ready_s):
                 await self._ready.wait()
@@ -153,7 +153,7 @@ class Hub:
             detail = "the log or the views are unavailable, or the views are being rebuilt"
             raise later("views-rebuilding", detail, self._settings.retry_after_s) from None
 
-    def _begin(self, client: Client, last_id: str | None) -> None:
+    def _begin_client(self, client: LiveClient, last_id: str | None) -> None:
         """Resumes where the client was, if all later rows are kept; else the client reads its lists and continues from there."""
         client.begun = True
         since = self._place_of(last_id)
@@ -165,14 +165,14 @@ class Hub:
             client.reset("start" if last_id is None else "gap")
         client.count(self._counts.items())
 
-    async def _run(self) -> None:
+    async def _run_source(self) -> None:
         """Reads while somebody listens. After an error every client reads its lists again, from a new source."""
-        while not self._idle():
-            source: Source | None = None
+        while not self._is_idle():
+            source: ChangeSource | None = None
             try:
                 source = self._make()
                 await source.begin()
-                await self._relay(source)
+                await self._relay_rows(source)
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # whatever it was: the streams go on with a new source, and say so
@@ -182,34 +182,34 @@ class Hub:
                 if source is not None:
                     with contextlib.suppress(Exception):
                         await source.close()
-            if not self._idle():
+            if not self._is_idle():
                 await asyncio.sleep(_RETRY_S)
 
-    def _idle(self) -> bool:
+    def _is_idle(self) -> bool:
         return not self.clients and time.monotonic() - self._left_at >= self._settings.live_linger_s
 
-    async def _relay(self, source: Source) -> None:
+    async def _relay_rows(self, source: ChangeSource) -> None:
         self._rows.clear()
         self._counts.clear()
         self.place = source.place
         self._floor = dict(enumerate(self.place.offsets))
-        for client in self._begun():
+        for client in self._begun_clients():
             client.reset("gap")
         counted_at, self._changed = -float("inf"), True
         self._ready.set()
-        while not self._idle():
+        while not self._is_idle():
             rows = await source.more()
             self.place = source.place
             for row in rows:
-                self._keep(row)
-                for client in self._begun():
+                self._keep_row(row)
+                for client in self._begun_clients():
                     client.offer(row)
             self._changed = self._changed or bool(rows)
             if self._changed and time.monotonic() - counted_at >= self._settings.live_counts_every_s:
                 counted_at, self._changed = time.monotonic(), False
                 await self._tell_counts()
 
-    def _keep(self, row: Row) -> None:
+    def _keep_row(self, row: LiveRow) -> None:
         """Keeps the newest row of each case for resuming clients; dropped rows raise the floor."""
         self._rows[row.case.case_id] = row
         self._rows.move_to_end(row.case.case_id)
@@ -221,8 +221,8 @@ class Hub:
         fresh = {queue_out.queue: queue_out.model_dump_json().encode() for queue_out in await self._count(lambda queue: True)}
         changed = [(queue, counts) for queue, counts in fresh.items() if self._counts.get(queue) != counts]
         self._counts = fresh
-        for client in self._begun():
+        for client in self._begun_clients():
             client.count(changed)
 
-    def _begun(self) -> Iterable[Client]:
+    def _begun_clients(self) -> Iterable[LiveClient]:
         return (client for client in self.clients if client.begun)

@@ -41,7 +41,7 @@ async def get_queue_events(call: Call) -> EventStream:
     """Streams server-sent events of one queue: `cases` (newest state of each changed case), `counts` (by severity), `reset` (read
     the list again), `bye`. At most 4 updates a second; `Last-Event-ID` resumes."""
     queue = own_queue(call.request.path_params["queue"], call.caller)
-    return await _events(call, queue, lambda name: name == queue)
+    return await _open_events(call, queue, lambda name: name == queue)
 
 
 async def get_events(call: Call) -> EventStream:
@@ -50,10 +50,10 @@ async def get_events(call: Call) -> EventStream:
     if len(names) > _MOST_QUEUES:
         raise Problem("invalid-request", f"a request may name at most {_MOST_QUEUES} queues", errors=[])
     queues = frozenset(own_queue(name, call.caller) for name in names)
-    return await _events(call, ",".join(sorted(queues)) or None, queues.__contains__ if queues else call.caller.may_work_on)
+    return await _open_events(call, ",".join(sorted(queues)) or None, queues.__contains__ if queues else call.caller.may_work_on)
 
 
-async def _events(call: Call, named: str | None, wants: Wants) -> EventStream:
+async def _open_events(call: Call, named: str | None, wants: Wants) -> EventStream:
     """`named` is the audit record of the listener: None for all of the caller's queues."""
     hub = call.find_service(Hub)
     accessed(call.caller, "live", queue=named)

@@ -15,7 +15,7 @@ from schemas.cases.case import Case
 Render = Callable[[Case], bytes]
 
 
-class Row:
+class LiveRow:
     """A case at a revision, and the position of its change. Its JSON is made once, for all clients."""
 
     __slots__ = ("_json", "case", "offset", "partition")
@@ -30,13 +30,13 @@ class Row:
         return self._json
 
 
-class Place(NamedTuple):
+class FeedPlace(NamedTuple):
     """The log, and the next offset of each partition of `cases.changed.v1`."""
 
     log: str
     offsets: tuple[int, ...]
 
-    def holds(self, row: Row) -> bool:
+    def holds(self, row: LiveRow) -> bool:
         """Whether the row is before this place."""
         return row.offset < self.offsets[row.partition]
 
@@ -44,23 +44,23 @@ class Place(NamedTuple):
 _PLACE = re.compile(r"([0-9a-f]{8})((?:-[0-9a-z]{1,11}){1,64})", re.ASCII)
 
 
-def write_place(place: Place) -> str:
+def write_place(place: FeedPlace) -> str:
     """`1f0a93bc-2s-0-1a-…`: the log, then the offsets in base 36."""
-    return "-".join((place.log, *map(_base36, place.offsets)))
+    return "-".join((place.log, *map(_write_base36, place.offsets)))
 
 
-def read_place(text: str) -> Place | None:
+def read_place(text: str) -> FeedPlace | None:
     """Parses what `write_place` wrote; None for anything else."""
     match = _PLACE.fullmatch(text)
-    return None if match is None else Place(match[1], tuple(int(offset, 36) for offset in match[2].split("-")[1:]))
+    return None if match is None else FeedPlace(match[1], tuple(int(offset, 36) for offset in match[2].split("-")[1:]))
 
 
-def reaches(place: Place, floor: Mapping[int, int]) -> bool:
+def reaches(place: FeedPlace, floor: Mapping[int, int]) -> bool:
     """Whether the rows kept from `floor` on include everything after the place."""
     return len(place.offsets) == len(floor) and all(place.offsets[p] >= first for p, first in floor.items())
 
 
-def _base36(n: int) -> str:
+def _write_base36(n: int) -> str:
     digits = ""
     while n or not digits:
         n, digit = divmod(n, 36)

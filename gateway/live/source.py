@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
 from gateway.adapters.kafka import LogUnavailable
-from gateway.live.rows import Place, Row
+from gateway.live.rows import FeedPlace, LiveRow
 from schemas.topics import CASE_CHANGES
 from stream_processors.runtime.generations import Generations
 from stream_processors.runtime.kafka import make_consumer
@@ -32,32 +32,32 @@ _LOOK_EVERY_S = 1.0
 _POLL_RECORDS = 500
 
 
-class Source(Protocol):
+class ChangeSource(Protocol):
     """Any error ends it: its reader makes a new one and tells every client to read again."""
 
     async def begin(self) -> None:
         """Starts at the position of the views. Rebuilding while they are incomplete."""
 
-    async def more(self) -> list[Row]:
+    async def more(self) -> list[LiveRow]:
         """The next rows; none after a fraction of a second without any. Rebuilding if the views were rebuilt."""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> FeedPlace:
         """All rows before it were returned, none after it."""
 
     async def close(self) -> None: ...
 
 
-MakeSource = Callable[[], Source]
+MakeSource = Callable[[], ChangeSource]
 
 
-def no_source() -> Source:
+def no_source() -> ChangeSource:
     """For a gateway without a log."""
     raise LogUnavailable("no log to read from")
 
 
 class _Held(NamedTuple):
-    row: Row
+    row: LiveRow
     appended_ms: int
 
 
@@ -73,7 +73,7 @@ class KafkaSource:
 
     async def begin(self) -> None:
         self._current = self._generations()
-        start = await self._look()
+        start = await self._read_views()
         self._stamp, self._log = start.stamp, sha256(start.log.encode()).hexdigest()[:8]
         self._feed = CaseFeed(start)
         self._consumer = make_consumer(self._common, wait_ms=500, most_bytes=2 << 20)
@@ -88,37 +88,37 @@ class KafkaSource:
                 await self._consumer.stop()
 
     @property
-    def place(self) -> Place:
+    def place(self) -> FeedPlace:
         held = self._held
-        return Place(self._log, tuple(held[p][0].row.offset if held[p] else at for p, at in sorted(self._feed.ends.items())))
+        return FeedPlace(self._log, tuple(held[p][0].row.offset if held[p] else at for p, at in sorted(self._feed.ends.items())))
 
-    async def more(self) -> list[Row]:
+    async def more(self) -> list[LiveRow]:
         assert self._consumer is not None
         waiting = any(self._held.values())
         batches = await self._consumer.getmany(timeout_ms=_HELD_MS if waiting else _IDLE_MS, max_records=_POLL_RECORDS)
         for at, records in batches.items():
-            self._hold(at.partition, [self._record_of(r) for r in records])
+            self._hold_rows(at.partition, [self._record_of(r) for r in records])
         if not any(self._held.values()) and time.monotonic() - self._looked < _LOOK_EVERY_S:
             return []
-        return self._release((await self._look()).facts)
+        return self._release_rows((await self._read_views()).facts)
 
     def _record_of(self, record: Any) -> Record:
         position = self._current.position(CASE_CHANGES.name, record.partition, record.offset)
         return Record(record.partition, position, record.timestamp, record.key, record.value)
 
-    async def _look(self) -> FeedStart:
+    async def _read_views(self) -> FeedStart:
         self._looked = time.monotonic()
         start = await read_start(self._redis)
         if start is None or self._stamp not in ("", start.stamp):
             raise Rebuilding("the views belong to another generation than the events")
         return start
 
-    def _hold(self, partition: int, records: Sequence[Record]) -> None:
+    def _hold_rows(self, partition: int, records: Sequence[Record]) -> None:
         times = {record.offset: record.timestamp_ms for record in records}
         for offset, case in self._feed.read_cases(partition, records):
-            self._held[partition].append(_Held(Row(case, partition, offset), times[offset]))
+            self._held[partition].append(_Held(LiveRow(case, partition, offset), times[offset]))
 
-    def _release(self, facts: dict[int, int]) -> list[Row]:
+    def _release_rows(self, facts: dict[int, int]) -> list[LiveRow]:
         rows = []
         now_ms = time.time() * 1000
         for p, held in self._held.items():

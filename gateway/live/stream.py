@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from gateway.http.sse import Streaming
 from gateway.live.coalesce import Update
-from gateway.live.hub import Client, Hub
+from gateway.live.hub import Hub, LiveClient
 from gateway.settings import GatewaySettings
 from stream_processors.runtime.metrics import GATEWAY as METRICS
 
@@ -20,7 +20,7 @@ class EventStream(Streaming):
     def __init__(
         self,
         hub: Hub,
-        client: Client,
+        client: LiveClient,
         settings: GatewaySettings,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -29,23 +29,23 @@ class EventStream(Streaming):
         self._hub, self._client = hub, client
 
     @property
-    def _draining(self) -> bool:
+    def _is_draining(self) -> bool:
         return self._hub.draining
 
-    def _leave(self) -> None:
+    def _free_place(self) -> None:
         self._hub.leave(self._client)
 
-    def _wake(self) -> None:
+    def _end_sleep(self) -> None:
         self._client.wake.set()
 
-    def _due(self) -> float:
+    def _next_due(self) -> float:
         return self._client.coalescer.due()
 
-    async def _next(self, now: float) -> bytes | None:
+    async def _read_next(self, now: float) -> bytes | None:
         update = self._client.coalescer.take(now)
         return None if update is None else self._render_update(update)
 
-    async def _sleep(self, longest_s: float) -> None:
+    async def _sleep_until(self, longest_s: float) -> None:
         """Waits until there is content. Nothing wakes it between two updates, so many changes cost one wake-up."""
         quiet_s = self._client.coalescer.next - self._now()
         if quiet_s > 0:
@@ -63,16 +63,16 @@ class EventStream(Streaming):
         """Up to two events: counts first, because only the position of the rows can be resumed from."""
         events, place = [], self._hub.event_id if update.complete else ""
         if update.counts:
-            events.append(_event("counts", b'{"queues":[%s]}' % b",".join(update.counts)))
+            events.append(_write_event("counts", b'{"queues":[%s]}' % b",".join(update.counts)))
         if update.reset:
-            events.append(_event("reset", b'{"reason":"%s"}' % update.reset.encode(), place))
+            events.append(_write_event("reset", b'{"reason":"%s"}' % update.reset.encode(), place))
         elif update.rows:
             rows = b",".join(row.json(self._hub.render) for row in update.rows)
-            events.append(_event("cases", b'{"cases":[%s]}' % rows, place))
+            events.append(_write_event("cases", b'{"cases":[%s]}' % rows, place))
         return b"".join(events)
 
 
-def _event(kind: str, data: bytes, place: str = "") -> bytes:
+def _write_event(kind: str, data: bytes, place: str = "") -> bytes:
     METRICS.live_events.labels(kind).inc()
     name = f"id: {place}\n" if place else ""
     return b"event: %s\n%sdata: %s\n\n" % (kind.encode(), name.encode(), data)

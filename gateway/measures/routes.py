@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from gateway.adapters.idempotency import Remembered
 from gateway.commands.admission import find_own_signal
-from gateway.commands.case_commands import Pending, Standing
+from gateway.commands.case_commands import ActionMemo, PendingAction
 from gateway.commands.case_requests import act, action_of, live_case, pending_reply, protector, wanted_of
 from gateway.commands.endpoints import command_endpoint
 from gateway.http.call import Call
@@ -46,25 +46,25 @@ class MeasuredOut(BaseModel):
 async def post_case_measure(call: Call) -> Response:
     """Reports a measure for a case that you are part of. It starts and stops your deadlines; a late one is kept and marked."""
     body = (await read_json(call, MeasureBody)).root
-    outcome = await _measured(call, await live_case(call), body)
-    return pending_reply(outcome) if isinstance(outcome, Pending) else dumped(outcome)
+    outcome = await _record_measure(call, await live_case(call), body)
+    return pending_reply(outcome) if isinstance(outcome, PendingAction) else dumped(outcome)
 
 
 async def post_signal_measure(call: Call) -> Response:
     """Reports a measure by your signal's id: every case of the signal records it."""
     body = (await read_json(call, MeasureBody)).root
-    signal_id, cases = await _cases(call)
+    signal_id, cases = await _load_cases(call)
     body = body.model_copy(update={"signal_id": body.signal_id or signal_id})
-    outcomes = await asyncio.gather(*(_measured(call, case, body) for case in cases), return_exceptions=True)
+    outcomes = await asyncio.gather(*(_record_measure(call, case, body) for case in cases), return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome  # what was taken stays: the same again is an echo there
     measures = list({measure.case_id: measure for measure in outcomes if isinstance(measure, MeasureOut)}.values())
-    pending = next((result for result in outcomes if isinstance(result, Pending)), None)
+    pending = next((result for result in outcomes if isinstance(result, PendingAction)), None)
     return dumped(MeasuredOut(measures=measures)) if pending is None else pending_reply(pending)
 
 
-async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pending:
+async def _record_measure(call: Call, case: Case, body: MeasureIn) -> MeasureOut | PendingAction:
     """The decision of the case, or of its successor. An existing measure is returned from there."""
     institution = call.caller.subject
     name = measure_id(call.services.tokenizer, institution, body.reference)
@@ -80,11 +80,11 @@ async def _measured(call: Call, case: Case, body: MeasureIn) -> MeasureOut | Pen
     print_ = call.services.tokenizer.token("print", requested.text)
     action_id = action_of(call, "measure", case.case_id, body.reference, print_)
     outcome = await act(call, case, requested, action_id)
-    if isinstance(outcome, Pending):
+    if isinstance(outcome, PendingAction):
         return outcome
     stored = await _find_measure(call, outcome, made)
     if stored is None:  # the case that decided hands it over, and the one that takes it in is not in the views yet
-        return Pending(action_id, Standing(call.caller.actor, case.case_id, requested.kind.value, print_))
+        return PendingAction(action_id, ActionMemo(call.caller.actor, case.case_id, requested.kind.value, print_))
     return teller(call).measure(*stored)
 
 
@@ -107,7 +107,7 @@ def measure_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
     return "msr-" + tokenizer.token("measure", institution, reference).partition(".")[2]
 
 
-async def _cases(call: Call) -> tuple[str, list[Case]]:
+async def _load_cases(call: Call) -> tuple[str, list[Case]]:
     """The counting signal and its cases. Duplicate content under another reference belongs to its first signal."""
     receipt = await find_own_signal(call, call.request.path_params["signal_id"])
     if not isinstance(receipt, Remembered) and receipt.of is not None:

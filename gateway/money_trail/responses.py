@@ -152,23 +152,23 @@ class Writer:
     def trail(self) -> TrailOut:
         trails = [
             _CurrencyTrail(losses, follow(losses, self._gathered.transfers, rules=self._policy.trail))
-            for losses in self._losses()
+            for losses in self._list_losses()
         ]
         others = {name for trail in trails for name in trail.followed.other_currencies}
         return TrailOut(
             case_id=self._case.case_id,
             revision=self._case.revision,
-            starts=[self._start(start) for start in self._gathered.starts],
-            hops=[self._hop(hop, trail.currency) for trail in trails for hop in trail.followed.hops],
-            accounts=[out for trail in trails for out in self._stops(trail)],
-            cuts=[_cut(cut, trail.currency) for trail in trails for cut in trail.followed.cuts],
-            unexplained=[_gap(gap, trail.currency) for trail in trails for gap in trail.followed.unexplained],
-            orders=[out for trail in trails for out in self._orders(trail)],
+            starts=[self._start_out(start) for start in self._gathered.starts],
+            hops=[self._hop_out(hop, trail.currency) for trail in trails for hop in trail.followed.hops],
+            accounts=[out for trail in trails for out in self._list_stops(trail)],
+            cuts=[_cut_out(cut, trail.currency) for trail in trails for cut in trail.followed.cuts],
+            unexplained=[_gap_out(gap, trail.currency) for trail in trails for gap in trail.followed.unexplained],
+            orders=[out for trail in trails for out in self._propose_orders(trail)],
             other_currencies=sorted(others - {trail.currency for trail in trails}),
-            partial=sorted(self._gathered.partial | {bound for trail in trails for bound in _bounds(trail.followed)}),
+            partial=sorted(self._gathered.partial | {bound for trail in trails for bound in _list_bounds(trail.followed)}),
         )
 
-    def _losses(self) -> Iterable[list[Loss]]:
+    def _list_losses(self) -> Iterable[list[Loss]]:
         losses = sorted((start.loss for start in self._gathered.starts), key=lambda loss: (loss.currency, loss.at, loss.account))
         return [list(group) for _, group in groupby(losses, key=lambda loss: loss.currency)]
 
@@ -179,11 +179,11 @@ class Writer:
         value = opened(self._sealer, named.subject.sealed, f"{named.signal_id}/{token}")
         return AccountOut(token=token, kind=named.subject.kind, value=value, unmatched=named.subject.unmatched)
 
-    def _start(self, start: Start) -> StartOut:
+    def _start_out(self, start: Start) -> StartOut:
         amount = Amount(minor=start.loss.amount_minor, currency=start.loss.currency)
         return StartOut(account=self.account(start.loss.account), reason=start.why, at=start.loss.at, amount=amount)
 
-    def _hop(self, hop: Hop, currency: str) -> HopOut:
+    def _hop_out(self, hop: Hop, currency: str) -> HopOut:
         evidence = [name for name in hop.evidence if name in self._mine]
         details = {"at": hop.at, "evidence": evidence, "reported_by": hop.reported_by} if evidence else {}
         return HopOut(
@@ -196,11 +196,11 @@ class Writer:
             **details,
         )
 
-    def _stops(self, currency_trail: _CurrencyTrail) -> Iterable[StopOut]:
+    def _list_stops(self, currency_trail: _CurrencyTrail) -> Iterable[StopOut]:
         held, paid = (count(self._case.orders, currency_trail.currency) for count in (held_of, returned_of))
-        return [self._stop(stop, currency_trail.currency, held, paid) for stop in currency_trail.followed.stops]
+        return [self._stop_out(stop, currency_trail.currency, held, paid) for stop in currency_trail.followed.stops]
 
-    def _stop(self, stop: Stop, currency: str, held: Mapping[str, int], paid: Mapping[str, int]) -> StopOut:
+    def _stop_out(self, stop: Stop, currency: str, held: Mapping[str, int], paid: Mapping[str, int]) -> StopOut:
         plain = {name: getattr(stop, name) for name in StopOut.model_fields if name in Stop.model_fields and name != "account"}
         cases = self._gathered.cases.get(stop.account, [])
         keeper: Keeper | None = self._keepers.get(stop.account) if cases else None
@@ -218,7 +218,7 @@ class Writer:
             cases=cases[:CASES_TOLD],
         )
 
-    def _orders(self, currency_trail: _CurrencyTrail) -> Iterable[ProposalOut]:
+    def _propose_orders(self, currency_trail: _CurrencyTrail) -> Iterable[ProposalOut]:
         """For each account except those of the payers: the amount there that is neither held nor paid back."""
         begun = {loss.account for loss in currency_trail.losses}
         stops = tuple(stop for stop in currency_trail.followed.stops if stop.account not in begun)
@@ -231,10 +231,10 @@ class Writer:
         settled = Counter(held_of(self._case.orders, currency_trail.currency)) + +paid
         proposed = holds(trail, keepers=who, held_minor=settled)
         remains = {stop.account: stop.remaining_minor for stop in stops}
-        return [self._proposal(hold, remains[hold.account], currency_trail.followed.hops) for hold in proposed.order]
+        return [self._propose_order(hold, remains[hold.account], currency_trail.followed.hops) for hold in proposed.order]
 
-    def _proposal(self, hold: Hold, remaining: int, hops: Iterable[Hop]) -> ProposalOut:
-        account, verify = self.account(hold.account), self._verify(hold, hops)
+    def _propose_order(self, hold: Hold, remaining: int, hops: Iterable[Hop]) -> ProposalOut:
+        account, verify = self.account(hold.account), self._propose_verify(hold, hops)
         kind = OrderKind.STOP_PAYMENT if verify is not None else OrderKind.FREEZE
         rules = self._policy.orders.kinds.get(kind)
         is_somebodys = account.value and account.unmatched is None
@@ -256,7 +256,7 @@ class Writer:
         needed = ["verify.name"] if verify is not None else []
         return ProposalOut(account=hold.account, traced_minor=remaining, order=order, missing=needed)
 
-    def _verify(self, hold: Hold, hops: Iterable[Hop]) -> dict[str, Any] | None:
+    def _propose_verify(self, hold: Hold, hops: Iterable[Hop]) -> dict[str, Any] | None:
         """The last transfer to the account that alone brought the amount: an institution compares it before a stop. Without one
         there is no single payment to stop, so a freeze is proposed."""
         for hop in sorted(hops, key=lambda transfer: transfer.at, reverse=True):
@@ -267,13 +267,13 @@ class Writer:
         return None
 
 
-def _cut(cut: Cut, currency: str) -> CutOut:
+def _cut_out(cut: Cut, currency: str) -> CutOut:
     return CutOut(**cut.model_dump(), currency=currency)
 
 
-def _gap(gap: Unexplained, currency: str) -> GapOut:
+def _gap_out(gap: Unexplained, currency: str) -> GapOut:
     return GapOut(account=gap.account, gap=gap.gap, amount=Amount(minor=gap.amount_minor, currency=currency))
 
 
-def _bounds(followed: Followed) -> set[str]:
+def _list_bounds(followed: Followed) -> set[str]:
     return {cut.limit for cut in followed.cuts} | ({"transfers"} if followed.unread else set())

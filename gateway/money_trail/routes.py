@@ -86,7 +86,7 @@ async def get_trail(call: Call) -> Response:
     proposed order for each account with money left. Transfers that only other agencies' cases report appear as accounts and
     amounts. The audit log records the access."""
     case, policy = await seen_case(call), call.services.policy
-    gathered = await _reading(call, policy.trail).of_case(case.case_id, case.primary_subject.token)
+    gathered = await _make_reading(call, policy.trail).of_case(case.case_id, case.primary_subject.token)
     out = Writer(case, gathered, policy, call.services.sealer).trail()
     accessed(call.caller, "trail", case=case.case_id, queue=case.queue, accounts=len(out.accounts))
     return dumped(out)
@@ -98,7 +98,7 @@ async def post_refund(call: Call) -> Response:
     body = await read_json(call, RefundIn)
     case, policy, services = await seen_case(call), call.services.policy, call.services
     token = services.tokenizer.subject(body.account.kind, body.account.value)
-    gathered = await _reading(call, policy.trail).into(case.case_id, token)
+    gathered = await _make_reading(call, policy.trail).into(case.case_id, token)
     if token not in gathered.names and all(order.subject is None or order.subject.token != token for order in case.orders):
         raise Problem("unknown-account", "no case of your unit and no order of this case names the account")
     writer = Writer(case, gathered, policy, services.sealer)
@@ -113,7 +113,7 @@ async def post_refund(call: Call) -> Response:
         currency=body.balance.currency,
         public_notice_ends_at=body.public_notice_ends_at,
     )
-    result = refund(frozen, payments, basis=_basis(policy), now=datetime.now(UTC))
+    result = refund(frozen, payments, basis=_legal_basis(policy), now=datetime.now(UTC))
     accessed(call.caller, "refund", case=case.case_id, queue=case.queue, token=token, payments=len(payments))
     by_trail = body.payments is None
     return dumped(
@@ -135,11 +135,11 @@ async def post_refund(call: Call) -> Response:
     )
 
 
-def _reading(call: Call, rules: TrailRules) -> Reading:
+def _make_reading(call: Call, rules: TrailRules) -> Reading:
     return Reading(call.services.views, rules, call.caller.may_work_on)
 
 
-def _basis(policy: Policy) -> str:
+def _legal_basis(policy: Policy) -> str:
     rules = policy.orders.kinds.get(OrderKind.RETURN_FUNDS)
     return rules.basis if rules is not None else ""
 

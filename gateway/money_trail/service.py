@@ -51,18 +51,18 @@ class Reading:
 
     async def of_case(self, case_id: str, primary: str) -> Gathered:
         """Follows the money from the start of the case's trail."""
-        await self._read([primary], [case_id])
+        await self._read_cases([primary], [case_id])
         own = each_once(told(self._cases[case_id].signals, mine=True)) if case_id in self._cases else []
         alone = counted_once((reported.report for reported in own), self._rules.match_window_s)
         begun = {start.loss.account for start in starts(primary, own, alone)}
         self._looked |= begun  # what else a victim paid is not this trail's
-        await self._along(begun, upstream=False)
-        return self._gathered(starts(primary, own, self._transfers()))
+        await self._follow_money(begun, upstream=False)
+        return self._gather_results(starts(primary, own, self._list_transfers()))
 
     async def into(self, case_id: str, account: str) -> Gathered:
         """Follows the money backwards to everybody whose loss can have reached the account, and their payments forwards to it."""
-        await self._read([account], [case_id])
-        await self._along({account}, upstream=True)
+        await self._read_cases([account], [case_id])
+        await self._follow_money({account}, upstream=True)
         reports = self._list_reports()
         victims = {reported.report.payer for reported in reports if reported.victim and reported.mine}
         if any(reported.victim and not reported.mine and reported.report.payer not in victims for reported in reports):
@@ -70,15 +70,15 @@ class Reading:
         own_signals = {reported.report.signal_id for reported in reports if reported.mine}
         paid = [
             transfer
-            for transfer in self._transfers()
+            for transfer in self._list_transfers()
             if transfer.payer in victims and not own_signals.isdisjoint(transfer.reports)
         ]
-        return self._gathered(tuple(Start(loss, "loss") for loss in losses_of(paid)))
+        return self._gather_results(tuple(Start(loss, "loss") for loss in losses_of(paid)))
 
-    async def _along(self, first: Iterable[str], *, upstream: bool) -> None:
+    async def _follow_money(self, first: Iterable[str], *, upstream: bool) -> None:
         rules, begun = self._rules, set(first)
         for _ in range(rules.max_depth):
-            reached = onward(begun, self._transfers(), depth=rules.max_depth, fan_out=rules.max_fan_out, upstream=upstream)
+            reached = onward(begun, self._list_transfers(), depth=rules.max_depth, fan_out=rules.max_fan_out, upstream=upstream)
             accounts = [account for account in reached if account not in self._looked]
             if not accounts:
                 return
@@ -87,9 +87,9 @@ class Reading:
                 self._partial.add("accounts")
             if room <= 0:
                 return
-            await self._read(accounts[:room], [])
+            await self._read_cases(accounts[:room], [])
 
-    async def _read(self, tokens: list[str], cases: list[str]) -> None:
+    async def _read_cases(self, tokens: list[str], cases: list[str]) -> None:
         self._looked |= set(tokens)
         room = self._rules.max_cases * CASES_AN_ACCOUNT - len(self._cases)
         if room <= 0:
@@ -109,12 +109,12 @@ class Reading:
     def _list_reports(self) -> list[ReportedTransfer]:
         return each_once(self._reports)
 
-    def _transfers(self) -> list[MoneyMove]:
+    def _list_transfers(self) -> list[MoneyMove]:
         if self._moved is None:
             self._moved = counted_once((reported.report for reported in self._reports), self._rules.match_window_s)
         return self._moved
 
-    def _gathered(self, first: tuple[Start, ...]) -> Gathered:
+    def _gather_results(self, first: tuple[Start, ...]) -> Gathered:
         names: dict[str, Readable] = {}
         cases: dict[str, dict[str, None]] = {}
         for name, case in sorted(self._cases.items()):
@@ -125,4 +125,4 @@ class Reading:
                     names.setdefault(subject.token, Readable(subject, signal.signal_id))
                     cases.setdefault(subject.token, {})[name] = None
         named = {token: [*case_ids] for token, case_ids in cases.items()}
-        return Gathered(self._list_reports(), self._transfers(), first, names, named, frozenset(self._partial))
+        return Gathered(self._list_reports(), self._list_transfers(), first, names, named, frozenset(self._partial))

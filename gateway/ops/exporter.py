@@ -44,7 +44,7 @@ _ACTIONS = {*ActionKind, "unreadable"}
 _SEVERITIES = {*get_args(Severity), "none"}
 
 
-class Seen(NamedTuple):
+class ViewSnapshot(NamedTuple):
     """The views at one moment."""
 
     counters: dict[str, int]
@@ -52,7 +52,7 @@ class Seen(NamedTuple):
     cards: list[Scorecard]
 
 
-class Cards(Protocol):
+class CardReader(Protocol):
     """The scorecards of a period, and the period that is running."""
 
     async def card(self, kind: CardKind, period: str) -> Scorecard: ...
@@ -77,11 +77,11 @@ class Exporter(Collector):
     """`text` is the whole of `/metrics`."""
 
     def __init__(
-        self, views: Views, labels_limit: int, cards: Cards, most_parties: int, clock: Callable[[], float] = time.monotonic
+        self, views: Views, labels_limit: int, cards: CardReader, most_parties: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._views, self._cards, self._most_parties, self._clock = views, cards, most_parties, clock
         self._institutions, self._queues = Limit(labels_limit), Limit(labels_limit)
-        self._snapshot: Seen | None = None
+        self._snapshot: ViewSnapshot | None = None
         self._at = float("-inf")
         self._reading = asyncio.Lock()
         self._registry = CollectorRegistry()
@@ -90,31 +90,31 @@ class Exporter(Collector):
     async def text(self) -> bytes:
         async with self._reading:
             if self._clock() - self._at >= KEPT_S:
-                self._snapshot, self._at = await self._read(), self._clock()
+                self._snapshot, self._at = await self._read_snapshot(), self._clock()
         # Beside the event loop: there are thousands of series.
         return generate_latest(GATEWAY.registry) + await asyncio.to_thread(generate_latest, self._registry)
 
-    async def _read(self) -> Seen | None:
+    async def _read_snapshot(self) -> ViewSnapshot | None:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 cards = [await self._cards.card(kind, self._cards.running()) for kind in CardKind]
-                return Seen(await self._views.counters(), await self._views.standings(), cards)
+                return ViewSnapshot(await self._views.counters(), await self._views.standings(), cards)
         except (Rebuilding, RedisError, StateUnavailable, OSError, TimeoutError):
             return None
 
     def collect(self) -> Iterator[Metric]:
         snapshot = self._snapshot
-        yield _metric(VIEWS_UP, {(): float(snapshot is not None)})
+        yield _build_metric(VIEWS_UP, {(): float(snapshot is not None)})
         if snapshot is not None:
-            yield _metric(SIGNALS, self._signals(snapshot.counters))
-            yield _metric(ACTIONS, _actions(snapshot.counters))
+            yield _build_metric(SIGNALS, self._count_signals(snapshot.counters))
+            yield _build_metric(ACTIONS, _count_actions(snapshot.counters))
             yield from self._count_standings(snapshot.standings)
-            yield from self._figures(snapshot.cards)
+            yield from self._count_figures(snapshot.cards)
 
     def describe(self) -> list[Metric]:
         return []
 
-    def _signals(self, counters: dict[str, int]) -> Counter[tuple[str, ...]]:
+    def _count_signals(self, counters: dict[str, int]) -> Counter[tuple[str, ...]]:
         """Sorted by size, so that the largest get labels of their own when a process starts."""
         counts: Counter[tuple[str, ...]] = Counter()
         for name, n in sorted(counters.items(), key=lambda item: (-item[1], item[0])):
@@ -132,20 +132,20 @@ class Exporter(Collector):
             cases[labels] += queue_standing.cases
             if queue_standing.cases:
                 oldest[labels] = min(oldest.get(labels, float("inf")), queue_standing.oldest_ms / 1000)
-        yield _metric(QUEUE_CASES, cases)
-        yield _metric(QUEUE_OLDEST, oldest)
+        yield _build_metric(QUEUE_CASES, cases)
+        yield _build_metric(QUEUE_OLDEST, oldest)
 
-    def _figures(self, cards: list[Scorecard]) -> Iterator[Metric]:
+    def _count_figures(self, cards: list[Scorecard]) -> Iterator[Metric]:
         """Parties above the limit are omitted: a sum with others could reveal a hidden figure."""
         rows: dict[str, dict[tuple[str, ...], float]] = {family.name: {} for family in SCORECARDS}
         for card in cards:
             for sample in samples(card, self._most_parties):
                 rows[sample.metric][tuple(value for _, value in sample.labels)] = sample.value
         for family in SCORECARDS:
-            yield _metric(family, rows[family.name])
+            yield _build_metric(family, rows[family.name])
 
 
-def _actions(counters: dict[str, int]) -> Counter[tuple[str, ...]]:
+def _count_actions(counters: dict[str, int]) -> Counter[tuple[str, ...]]:
     counts: Counter[tuple[str, ...]] = Counter()
     for name, n in counters.items():
         outcome, _, kind = name.partition(":")
@@ -154,7 +154,7 @@ def _actions(counters: dict[str, int]) -> Counter[tuple[str, ...]]:
     return counts
 
 
-def _metric(family: Family, rows: dict[tuple[str, ...], float] | Counter[tuple[str, ...]]) -> Metric:
+def _build_metric(family: Family, rows: dict[tuple[str, ...], float] | Counter[tuple[str, ...]]) -> Metric:
     made = (CounterMetricFamily if family.counter else GaugeMetricFamily)(family.name, family.help, labels=family.labels)
     for labels, value in rows.items():
         made.add_metric(labels, value)

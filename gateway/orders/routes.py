@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from gateway.commands.case_requests import Place, act, action_of, is_officer, place_of, protector, reply, seen_case, wanted_of
+from gateway.commands.case_requests import CasePart, act, action_of, is_officer, place_of, protector, reply, seen_case, wanted_of
 from gateway.commands.endpoints import command_endpoint
 from gateway.http.call import Call
 from gateway.http.endpoint import Endpoint, Handler
@@ -46,7 +46,7 @@ async def post_order(call: Call) -> Response:
 
 async def get_order(call: Call) -> Response:
     """Returns an order to you, or of a case of yours, with the values to compare. The audit log records the access."""
-    name, case = await _place(call)
+    name, case = await _locate_order(call)
     accessed(call.caller, "order", order=name, case=case.case_id)
     return dumped(_render_order(call, case, name))
 
@@ -56,8 +56,8 @@ async def post_answer(call: Call) -> Response:
     time), refused or failed (reason), lifted (nothing is held any more). `allowed_transitions` lists the allowed results. An
     officer answers a letter that a unit of his token received."""
     body = await read_json(call, AnswerIn)
-    name, case = await _place(call)
-    order = _find(call, case, name)
+    name, case = await _locate_order(call)
+    order = _find_order(call, case, name)
     who = teller(call).answers_as(order) if order is not None else None
     if who is None:
         raise Problem("not-recipient", "only the institution or unit that received the order may answer it")
@@ -72,7 +72,7 @@ async def post_answer(call: Call) -> Response:
 def _handler_of(kind: OrderEventKind) -> Handler:
     async def move(call: Call) -> Response:
         body = await read_json(call, MoveIn)
-        name, case = await _place(call)
+        name, case = await _locate_order(call)
         if not call.caller.may_work_on(case.queue):
             raise Problem("unknown-order", "the case has no such order, or you may not see it")
         action_id = action_of(call)
@@ -84,11 +84,11 @@ def _handler_of(kind: OrderEventKind) -> Handler:
     return move
 
 
-async def _place(call: Call) -> Place:
-    return await place_of(call, ORDER, "order_id", lambda case, name: _find(call, case, name) is not None)
+async def _locate_order(call: Call) -> CasePart:
+    return await place_of(call, ORDER, "order_id", lambda case, name: _find_order(call, case, name) is not None)
 
 
-def _find(call: Call, case: Case, name: str) -> Order | None:
+def _find_order(call: Call, case: Case, name: str) -> Order | None:
     """Returns the order to those who may see it: the agency that issued it, the unit that has the case now, and the recipient
     once it was notified (an institution, or the unit of a letter)."""
     if not is_officer(call):
@@ -99,7 +99,7 @@ def _find(call: Call, case: Case, name: str) -> Order | None:
 
 
 def _render_order(call: Call, case: Case, name: str) -> OrderOut:
-    order = _find(call, case, name)
+    order = _find_order(call, case, name)
     if order is None:
         raise Problem("unknown-order", "the order is finished, and the case no longer keeps it")
     return teller(call).order(order, case)

@@ -80,7 +80,7 @@ from stream_processors.domain.scorecards import card
 _NOT_THERE = "there is no such record, or you may not see it"
 
 
-class Wanted(NamedTuple):
+class OversightRequest(NamedTuple):
     """A requested action: the type of record, its name, and the members of the action."""
 
     part: str
@@ -88,7 +88,7 @@ class Wanted(NamedTuple):
     fields: dict[str, Any]
 
 
-Make = Callable[[Call, Any, str], Awaitable[Wanted]]
+Make = Callable[[Call, Any, str], Awaitable[OversightRequest]]
 _MOVES: dict[str, Any] = {"appraisal": AppraisalMove, "supervision": SupervisionMove, "data": DataMove, "campaign": CampaignMove}
 
 
@@ -138,7 +138,7 @@ def _coordination_body(call: Call) -> str:
     return call.find_service(GatewaySettings).coordination_body
 
 
-def _year(call: Call) -> int:
+def _year_of(call: Call) -> int:
     text = call.request.path_params["year"]
     if not (text.isascii() and text.isdecimal() and len(text) == 4 and 2000 <= int(text) < 2100):
         raise Problem("not-found", "the path names no valid year")
@@ -148,18 +148,18 @@ def _year(call: Call) -> int:
 # the year's appraisal
 
 
-async def _open(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
-    return Wanted("appraisal", _year(call), {"kind": AppraisalMoveKind.OPEN, "party": _coordination_body(call)})
+async def _open_year(call: Call, body: OversightMoveIn, move_id: str) -> OversightRequest:
+    return OversightRequest("appraisal", _year_of(call), {"kind": AppraisalMoveKind.OPEN, "party": _coordination_body(call)})
 
 
-async def _publish(call: Call, body: AppraisalPublishIn, move_id: str) -> Wanted:
-    year = _year(call)
+async def _publish_year(call: Call, body: AppraisalPublishIn, move_id: str) -> OversightRequest:
+    year = _year_of(call)
     fields = {"kind": AppraisalMoveKind.PUBLISH, "party": _coordination_body(call), **body.model_dump(exclude={"results"})}
-    results = [result.model_dump() for result in body.results] if body.results else await _counted(call, year)
-    return Wanted("appraisal", year, {**fields, "results": results})
+    results = [result.model_dump() for result in body.results] if body.results else await _count_year(call, year)
+    return OversightRequest("appraisal", year, {**fields, "results": results})
 
 
-async def _counted(call: Call, year: int) -> list[dict[str, Any]]:
+async def _count_year(call: Call, year: int) -> list[dict[str, Any]]:
     """The exact figures of the year from the views: nothing is hidden from the unit that is judged by them."""
     book = await call.services.views.book(CardKind.UNIT, str(year))
     scorecard = card(book, kind=CardKind.UNIT, period=str(year), threshold=0)
@@ -169,31 +169,31 @@ async def _counted(call: Call, year: int) -> list[dict[str, Any]]:
     ]
 
 
-async def _dispute(call: Call, body: FigureDisputeIn, move_id: str) -> Wanted:
+async def _dispute_figure(call: Call, body: FigureDisputeIn, move_id: str) -> OversightRequest:
     if not call.caller.may_work_on(body.unit):
         raise Problem("forbidden", "you do not act for this unit")
     fields = {"kind": AppraisalMoveKind.DISPUTE, "party": body.unit, "dispute_id": f"dis-{move_id[4:]}"}
-    return Wanted("appraisal", _year(call), {**fields, **body.model_dump(exclude={"unit"})})
+    return OversightRequest("appraisal", _year_of(call), {**fields, **body.model_dump(exclude={"unit"})})
 
 
-async def _decide(call: Call, body: RulingIn, move_id: str) -> Wanted:
+async def _decide_dispute(call: Call, body: RulingIn, move_id: str) -> OversightRequest:
     fields = {
         "kind": AppraisalMoveKind.DECIDE,
         "party": _coordination_body(call),
         "dispute_id": call.request.path_params["dispute_id"],
     }
-    return Wanted("appraisal", _year(call), {**fields, **body.model_dump()})
+    return OversightRequest("appraisal", _year_of(call), {**fields, **body.model_dump()})
 
 
-async def _lock(call: Call, body: OversightMoveIn, move_id: str) -> Wanted:
+async def _lock_year(call: Call, body: OversightMoveIn, move_id: str) -> OversightRequest:
     fields = {"kind": AppraisalMoveKind.LOCK, "party": _coordination_body(call), **body.model_dump()}
-    return Wanted("appraisal", _year(call), fields)
+    return OversightRequest("appraisal", _year_of(call), fields)
 
 
 async def get_appraisal(call: Call) -> Response:
     """Returns the appraisal of a year: the figures of all units for the coordination body, those of his units for an officer. For
     a locked one, whether the signature is valid."""
-    record = await call.services.views.overseen(about("appraisal", _year(call)))
+    record = await call.services.views.overseen(about("appraisal", _year_of(call)))
     if not isinstance(record, Appraisal):
         raise Problem("not-found", "there is no appraisal for this year")
     accessed(call.caller, "appraisal", year=record.year)
@@ -209,7 +209,7 @@ async def get_appraisal_keys(call: Call) -> Response:
 # supervision measures and data requests
 
 
-async def _record(call: Call, part: str) -> Any:
+async def _load_record(call: Call, part: str) -> Any:
     """Returns the record of the path if it concerns the caller; both failures look the same."""
     record: Any = await call.services.views.overseen(about(part, call.request.path_params["record_id"]))
     if record is None or not (call.caller.role is Role.COORDINATOR or call.caller.may_work_on(record.unit)):
@@ -217,54 +217,54 @@ async def _record(call: Call, part: str) -> Any:
     return record
 
 
-async def _issue(call: Call, body: SupervisionIn, move_id: str) -> Wanted:
+async def _issue_supervision(call: Call, body: SupervisionIn, move_id: str) -> OversightRequest:
     fields = body.model_dump(exclude={"kind"}) | {"supervision_kind": body.kind}
     fields |= {"kind": SupervisionMoveKind.ISSUE, "party": _coordination_body(call)}
-    return Wanted("supervision", f"sup-{move_id[4:]}", fields)
+    return OversightRequest("supervision", f"sup-{move_id[4:]}", fields)
 
 
-async def _ask(call: Call, body: DataRequestIn, move_id: str) -> Wanted:
+async def _request_data(call: Call, body: DataRequestIn, move_id: str) -> OversightRequest:
     fields = {"kind": DataMoveKind.REQUEST, "party": _coordination_body(call), **body.model_dump()}
-    return Wanted("data", f"dat-{move_id[4:]}", fields)
+    return OversightRequest("data", f"dat-{move_id[4:]}", fields)
 
 
-def _step(part: str, kind: str) -> Make:
+def _make_step(part: str, kind: str) -> Make:
     """An action on an existing record, by the body or by the unit that it concerns."""
 
-    async def make(call: Call, body: BaseModel, move_id: str) -> Wanted:
-        record = await _record(call, part)
+    async def make(call: Call, body: BaseModel, move_id: str) -> OversightRequest:
+        record = await _load_record(call, part)
         party = _coordination_body(call) if call.caller.role is Role.COORDINATOR else record.unit
-        return Wanted(part, call.request.path_params["record_id"], {"kind": kind, "party": party, **body.model_dump()})
+        return OversightRequest(part, call.request.path_params["record_id"], {"kind": kind, "party": party, **body.model_dump()})
 
     return make
 
 
 async def get_supervision(call: Call) -> Response:
     """Returns a supervision action (通报, 约谈, 挂牌督办), its deadline and its answer."""
-    return dumped(supervision_out(await _record(call, "supervision"), datetime.now(UTC)))
+    return dumped(supervision_out(await _load_record(call, "supervision"), datetime.now(UTC)))
 
 
 async def get_data_request(call: Call) -> Response:
     """Returns a data request."""
-    return dumped(data_out(await _record(call, "data")))
+    return dumped(data_out(await _load_record(call, "data")))
 
 
 async def get_supervisions(call: Call) -> Response:
     """Lists supervision actions, newest first: all of them, or those on the caller's units."""
     supervisions = [
         supervision_out(record, datetime.now(UTC))
-        for record in await _listed(call, "supervision", lambda record: record.issued_at)
+        for record in await _list_records(call, "supervision", lambda record: record.issued_at)
     ]
     return dumped(SupervisionsOut.model_construct(supervisions=supervisions))
 
 
 async def get_data_requests(call: Call) -> Response:
     """Lists data requests, newest first: all of them, or those to the caller's units."""
-    requests = [data_out(record) for record in await _listed(call, "data", lambda record: record.requested_at)]
+    requests = [data_out(record) for record in await _list_records(call, "data", lambda record: record.requested_at)]
     return dumped(DataRequestsOut.model_construct(data_requests=requests))
 
 
-async def _listed(call: Call, part: str, since: Callable[[Any], datetime]) -> list[Any]:
+async def _list_records(call: Call, part: str, since: Callable[[Any], datetime]) -> list[Any]:
     query = read_query(call, OversightQuery)
     sees_all = call.caller.role is Role.COORDINATOR
     records: list[Any] = await call.services.views.all_overseen(part)
@@ -301,40 +301,38 @@ def oversight_command(
 
 
 _ONE_S, _ONE_D = f"{_S}/{{record_id}}", f"{_D}/{{record_id}}"
+_LOCK, _DECIDE = f"{_A}/lock", f"{_A}/disputes/{{dispute_id}}/decide"
+_ONE: dict[str, Any] = {"problems": VIEWS}
 _LIST: dict[str, Any] = {"query": OversightQuery, "problems": QUERY}
 _COMMANDS: tuple[tuple[str, str, frozenset[Role], type[BaseModel], Make, type[BaseModel], str], ...] = (
-    (f"{_A}/open", "appraisal_open", COORDINATORS, OversightMoveIn, _open, AppraisalOut, "Open the appraisal of a year"),
+    (f"{_A}/open", "appraisal_open", COORDINATORS, OversightMoveIn, _open_year, AppraisalOut, "Open the appraisal of a year"),
     (
         f"{_A}/publish",
         "appraisal_publish",
         COORDINATORS,
         AppraisalPublishIn,
-        _publish,
+        _publish_year,
         AppraisalOut,
         "Publish the figures of units",
     ),
-    (f"{_A}/disputes", "dispute", OFFICERS, FigureDisputeIn, _dispute, AppraisalOut, "Dispute a figure"),
-    (f"{_A}/disputes/{{dispute_id}}/decide", "ruling", COORDINATORS, RulingIn, _decide, AppraisalOut, "Rule on a dispute"),
-    (f"{_A}/lock", "appraisal_lock", COORDINATORS, OversightMoveIn, _lock, AppraisalOut, "Lock and sign the result of a year"),
-    (_S, "supervision", COORDINATORS, SupervisionIn, _issue, SupervisionOut, "Issue a supervision action"),
-    (_D, "data_request", COORDINATORS, DataRequestIn, _ask, DataRequestOut, "Create a data request"),
+    (f"{_A}/disputes", "dispute", OFFICERS, FigureDisputeIn, _dispute_figure, AppraisalOut, "Dispute a figure"),
+    (_DECIDE, "ruling", COORDINATORS, RulingIn, _decide_dispute, AppraisalOut, "Rule on a dispute"),
+    (_LOCK, "appraisal_lock", COORDINATORS, OversightMoveIn, _lock_year, AppraisalOut, "Lock and sign the result of a year"),
+    (_S, "supervision", COORDINATORS, SupervisionIn, _issue_supervision, SupervisionOut, "Issue a supervision action"),
+    (_D, "data_request", COORDINATORS, DataRequestIn, _request_data, DataRequestOut, "Create a data request"),
 )
 _KEYS = "/v1/appraisals/keys"
 ENDPOINTS = [
-    Endpoint(
-        "GET", _KEYS, get_appraisal_keys, COORDINATION, "List the keys that verify locked results", answer=JwksOut, problems=VIEWS
-    ),
-    Endpoint("GET", _A, get_appraisal, COORDINATION, "Retrieve the appraisal of a year", answer=AppraisalOut, problems=VIEWS),
-    Endpoint("GET", _S, get_supervisions, COORDINATION, "Supervision measures", answer=SupervisionsOut, **_LIST),
-    Endpoint(
-        "GET", _ONE_S, get_supervision, COORDINATION, "Retrieve a supervision action", answer=SupervisionOut, problems=VIEWS
-    ),
+    Endpoint("GET", _KEYS, get_appraisal_keys, COORDINATION, "List the keys that verify locked results", answer=JwksOut, **_ONE),
+    Endpoint("GET", _A, get_appraisal, COORDINATION, "Retrieve the appraisal of a year", answer=AppraisalOut, **_ONE),
+    Endpoint("GET", _S, get_supervisions, COORDINATION, "List supervision actions", answer=SupervisionsOut, **_LIST),
+    Endpoint("GET", _ONE_S, get_supervision, COORDINATION, "Retrieve a supervision action", answer=SupervisionOut, **_ONE),
     Endpoint("GET", _D, get_data_requests, COORDINATION, "List data requests", answer=DataRequestsOut, **_LIST),
-    Endpoint("GET", _ONE_D, get_data_request, COORDINATION, "Retrieve a data request", answer=DataRequestOut, problems=VIEWS),
+    Endpoint("GET", _ONE_D, get_data_request, COORDINATION, "Retrieve a data request", answer=DataRequestOut, **_ONE),
     *(oversight_command(*command) for command in _COMMANDS),
     *(
         oversight_command(
-            f"{_ONE_S}/{kind}", f"supervision_{kind}", roles, model, _step("supervision", kind), SupervisionOut, summary
+            f"{_ONE_S}/{kind}", f"supervision_{kind}", roles, model, _make_step("supervision", kind), SupervisionOut, summary
         )
         for kind, roles, model, summary in (
             ("answer", OFFICERS, UnitAnswerIn, "Answer a supervision action"),
@@ -345,7 +343,7 @@ ENDPOINTS = [
         )
     ),
     *(
-        oversight_command(f"{_ONE_D}/{path}", f"data_{kind}", roles, model, _step("data", kind), DataRequestOut, summary)
+        oversight_command(f"{_ONE_D}/{path}", f"data_{kind}", roles, model, _make_step("data", kind), DataRequestOut, summary)
         for path, kind, roles, model, summary in (
             ("submit", "submit", OFFICERS, UnitAnswerIn, "Submit data"),
             ("extend", "extend", COORDINATORS, DataDeadlineIn, "Extend the deadline of a data request"),

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.commands.case_commands import CaseCommands, Done, Pending, Wanted
+from gateway.commands.case_commands import AppliedAction, CaseCommands, CaseRequest, PendingAction
 from gateway.commands.case_requests import pending_reply
 from gateway.commands.responses import ActionOut
 from gateway.http.call import Call
@@ -116,13 +116,13 @@ async def post_next(call: Call) -> Response:
     for attempt in range(_NEXT_TRIES):
         names = (call.caller.subject, queue, "next", key, str(attempt)) if key else ()
         action_id = call.find_service(CaseCommands).action_id(*names)
-        case = await _candidate(call, queue, tried, action_id if key else None)
+        case = await _find_candidate(call, queue, tried, action_id if key else None)
         if case is None:
             return Response(status_code=204)
         tried.add(case.case_id)
         try:
             claim = {"lease_s": body.lease_s, "revision": None if key else case.revision}
-            requested = Wanted(ActionKind.CLAIM, f"next {body.model_dump_json()}", partial(dict, claim))
+            requested = CaseRequest(ActionKind.CLAIM, f"next {body.model_dump_json()}", partial(dict, claim))
             outcome = await call.find_service(CaseCommands).act(call.caller, case, requested, action_id)
         except Problem as problem:
             if problem.kind.slug in ("held-by-other", "stale-revision", "case-disposed", "transition-not-allowed"):
@@ -132,18 +132,18 @@ async def post_next(call: Call) -> Response:
     raise later("request-in-progress", "other officers claimed every case that was tried", 1)
 
 
-def _render_outcome(outcome: Done | Pending, call: Call) -> Response:
-    if isinstance(outcome, Pending):
+def _render_outcome(outcome: AppliedAction | PendingAction, call: Call) -> Response:
+    if isinstance(outcome, PendingAction):
         return pending_reply(outcome)
-    _mine(outcome.case, call)
+    _check_own(outcome.case, call)
     return dumped(officers_case(outcome.case, call.services.sealer, call.caller, datetime.now(UTC)))
 
 
-async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | None) -> Case | None:
+async def _find_candidate(call: Call, queue: str, tried: set[str], action_id: str | None) -> Case | None:
     """The case that this attempt already claimed, else the worst free one."""
     views = call.services.views
     if action_id is not None and (case_id := await call.find_service(CaseCommands).recall_case(action_id)) is not None:
-        return _mine(await views.case(case_id), call)
+        return _check_own(await views.case(case_id), call)
     after: Cursor | None = None
     for _ in range(_PAGES_SCANNED):
         page = await views.page(queue, limit=_NEXT_PAGE, after=after)
@@ -157,7 +157,7 @@ async def _candidate(call: Call, queue: str, tried: set[str], action_id: str | N
     return None
 
 
-def _mine(case: Case | None, call: Call) -> Case | None:
+def _check_own(case: Case | None, call: Call) -> Case | None:
     """A case that was transferred to another unit is not the caller's any more, whatever the key claimed."""
     if case is not None and not call.caller.may_work_on(case.queue):
         raise Problem("unknown-case", "the case that was claimed with this key is no longer in one of your queues")

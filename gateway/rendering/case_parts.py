@@ -218,7 +218,7 @@ _MADE_OF_ORDER = (
 )
 
 
-class Teller(NamedTuple):
+class CaseRenderer(NamedTuple):
     """Renders for the caller. `is_officer`: the agency's view."""
 
     sealer: Sealer
@@ -245,7 +245,7 @@ class Teller(NamedTuple):
         unit = unit_of(order)
         return unit if unit is not None and self.caller.may_work_on(unit) else None
 
-    def _parts(self, order: Order, complete: bool) -> list[Part]:
+    def _roles_of(self, order: Order, complete: bool) -> list[Part]:
         parts = [Part.OFFICER] if complete else []
         return [*parts, Part.UNIT if self.is_officer else Part.INSTITUTION] if self.answers_as(order) is not None else parts
 
@@ -259,19 +259,19 @@ class Teller(NamedTuple):
         return OrderOut(
             **members,
             basis=text_of(self.sealer, order.basis, order.basis_sealed, f"{name}/basis") or "",
-            subject=self._subject(order, case) if order.subject else None,
-            verify=self._verify(order) if order.verify else None,
+            subject=self._subject_of(order, case) if order.subject else None,
+            verify=self._verify_out(order) if order.verify else None,
             text=opened(self.sealer, order.text_sealed, f"{name}/text"),
             answer=opened(self.sealer, order.answer_sealed, f"{name}/answer"),
-            allowed_transitions=words([move for part in self._parts(order, complete) for move in order_moves(order, part)]),
+            allowed_transitions=words([move for part in self._roles_of(order, complete) for move in order_moves(order, part)]),
         )
 
-    def _subject(self, order: Order, case: Case) -> SubjectOut:
+    def _subject_of(self, order: Order, case: Case) -> SubjectOut:
         assert order.subject is not None
-        tried = [subject_out(order.subject, owner, self.sealer) for owner in _owners(order, case)]
+        tried = [subject_out(order.subject, owner, self.sealer) for owner in _list_owners(order, case)]
         return next((subject for subject in tried if subject.value is not None), tried[0])
 
-    def _verify(self, order: Order) -> VerifyOut:
+    def _verify_out(self, order: Order) -> VerifyOut:
         verify, name = order.verify, order.order_id
         assert verify is not None
         return VerifyOut(
@@ -301,14 +301,14 @@ class Teller(NamedTuple):
             **members,
             person=subject_out(dissuasion.person, dissuasion.dissuasion_id, self.sealer),
             taken=dissuasion.taken_by is not None,
-            attempts=[self._attempt(attempt, dissuasion) for attempt in mine],
+            attempts=[self._attempt_out(attempt, dissuasion) for attempt in mine],
             reachable_by=[ReachOut(party=reach.party, party_type=reach.party_type) for reach in dissuasion.reachable_by]
             if self.is_officer
             else None,
             allowed_transitions=words(dissuasion_moves(dissuasion, self.part)),
         )
 
-    def _attempt(self, attempt: Attempt, dissuasion: Dissuasion) -> AttemptOut:
+    def _attempt_out(self, attempt: Attempt, dissuasion: Dissuasion) -> AttemptOut:
         context = f"{dissuasion.dissuasion_id}/{attempt.attempt_id}"
         return AttemptOut(
             **copy_fields(AttemptOut, attempt, "caller", "conversation"),
@@ -342,9 +342,9 @@ class Teller(NamedTuple):
         )
 
 
-def teller(call: Call) -> Teller:
+def teller(call: Call) -> CaseRenderer:
     """What the caller of this request is told."""
-    return Teller(call.services.sealer, call.caller)
+    return CaseRenderer(call.services.sealer, call.caller)
 
 
 def deadline_out(clock: Deadline) -> DeadlineOut:
@@ -385,7 +385,7 @@ def own_deadlines(case: Case, institution: str) -> list[Deadline]:
     return own
 
 
-def _owners(order: Order, case: Case) -> Iterator[str]:
+def _list_owners(order: Order, case: Case) -> Iterator[str]:
     """The possible contexts of the subject: a release or return without one of its own has that of its related order."""
     visited: set[str] = set()
     holder: Order | None = order

@@ -13,11 +13,11 @@ from gateway.http.caller import Caller
 from gateway.http.responses import LinksOut, copy_fields, words
 from gateway.rendering.case_parts import (
     AppealOut,
+    CaseRenderer,
     DeadlineOut,
     DissuasionOut,
     MeasureOut,
     OrderOut,
-    Teller,
     deadline_out,
     own_appeals,
     own_deadlines,
@@ -57,7 +57,7 @@ class OwnCaseOut(BaseModel):
 
 def officers_case(case: Case, sealer: Sealer, caller: Caller, now: datetime) -> CaseOut:
     """Returns all of it; `allowed_transitions` are the actions that the state of the case allows now."""
-    teller = Teller(sealer, caller)
+    teller = CaseRenderer(sealer, caller)
     loop = {
         "phase": phase_of(case, now),
         "allowed_transitions": words(case_moves(case, now)),
@@ -73,7 +73,7 @@ def officers_case(case: Case, sealer: Sealer, caller: Caller, now: datetime) -> 
 
 def own_case(case: Case, sealer: Sealer, caller: Caller) -> OwnCaseOut:
     """Returns the institution's own part of the case."""
-    teller, institution = Teller(sealer, caller), caller.subject
+    teller, institution = CaseRenderer(sealer, caller), caller.subject
     signals = {signal.signal_id: signal for signal in reversed(visible_signals(case)) if signal.institution == institution}
     return OwnCaseOut(
         case_id=case.case_id,

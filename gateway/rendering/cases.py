@@ -121,20 +121,20 @@ def lapsed(case: Case, now: datetime) -> bool:
     return case.status is CaseStatus.CLAIMED and case.lease_until is not None and case.lease_until <= now
 
 
-def _event(event: EventFact | None, signal_id: str, sealer: Sealer) -> EventOut | None:
+def _event_out(event: EventFact | None, signal_id: str, sealer: Sealer) -> EventOut | None:
     if event is None:
         return None
     return EventOut(**copy_fields(EventOut, event, "name"), name=opened(sealer, event.name_sealed, f"{signal_id}/event.name"))
 
 
-def _signal(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
+def _signal_out(signal: JoinedSignal, sealer: Sealer) -> CaseSignalOut:
     return CaseSignalOut(
         **copy_fields(CaseSignalOut, signal, "subjects", "narrative", "event", "contact", "reasons"),
         reasons=told(signal.reasons),
         subjects=[subject_out(subject, signal.signal_id, sealer) for subject in signal.subjects],
         narrative=opened(sealer, signal.narrative_sealed, f"{signal.signal_id}/narrative"),
         contact=opened(sealer, signal.contact_sealed, f"{signal.signal_id}/contact"),
-        event=_event(signal.event, signal.signal_id, sealer),
+        event=_event_out(signal.event, signal.signal_id, sealer),
     )
 
 
@@ -150,6 +150,6 @@ def case_out(case: Case, sealer: Sealer, now: datetime, *, complete: bool) -> Ca
         primary_subject=subject_out(case.primary_subject, case.primary_signal_id, sealer),
         lease_expired=lapsed(case, now),
         note=opened(sealer, case.note_sealed, f"{case.case_id}/note") if complete else None,
-        signals=[_signal(signal, sealer) for signal in case.signals] if complete else None,
+        signals=[_signal_out(signal, sealer) for signal in case.signals] if complete else None,
         links=LinksOut(self=f"/v1/cases/{case.case_id}"),
     )

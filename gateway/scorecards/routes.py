@@ -21,7 +21,7 @@ from gateway.http.problems import Problem
 from gateway.http.request_body import RequestQuery, read_query
 from gateway.http.responses import dumped
 from gateway.http.roles import CARD_READERS
-from gateway.scorecards.service import Cards
+from gateway.scorecards.service import ScorecardService
 from gateway.security.audit import accessed
 from gateway.settings import GatewaySettings
 from schemas.common import Name
@@ -70,18 +70,18 @@ class _View(NamedTuple):
 async def get_institutions(call: Call) -> Response:
     """Returns the statistics of institutions in a period for the regulator: reports and their delay, duties in time, late and
     missing, precision, orders, money stopped. An institution gets its own row."""
-    return await _card(call, CardKind.INSTITUTION)
+    return await _answer_card(call, CardKind.INSTITUTION)
 
 
 async def get_units(call: Call) -> Response:
     """Returns the figures of member units in a period for the coordination body: cases, acknowledgement and disposal in time,
     missed deadlines, answered letters, submitted data. An officer gets the rows of the queues in his token."""
-    return await _card(call, CardKind.UNIT)
+    return await _answer_card(call, CardKind.UNIT)
 
 
-async def _card(call: Call, kind: CardKind) -> Response:
-    query, cards = _query(call, kind), call.find_service(Cards)
-    view = _view(call, kind)
+async def _answer_card(call: Call, kind: CardKind) -> Response:
+    query, cards = _read_card_query(call, kind), call.find_service(ScorecardService)
+    view = _view_of(call, kind)
     if query.party is not None and not view.mine(query.party):
         raise Problem("forbidden", "you may see your own figures only")
     if query.rank_by is not None and not view.sees_all:
@@ -108,7 +108,7 @@ def _as_csv(card: Scorecard, *, total: bool) -> Response:
     return Response(to_csv(card, total=total), 200, headers, f"{_CSV}; charset=utf-8")
 
 
-def _view(call: Call, kind: CardKind) -> _View:
+def _view_of(call: Call, kind: CardKind) -> _View:
     caller = call.caller
     if caller.role is _WHOLE[kind]:
         return _View(True, lambda party: True)
@@ -117,20 +117,20 @@ def _view(call: Call, kind: CardKind) -> _View:
     return _View(False, lambda party: party == caller.subject)
 
 
-def _query(call: Call, kind: CardKind) -> CardQuery:
+def _read_card_query(call: Call, kind: CardKind) -> CardQuery:
     """The query, for a card that exists."""
     query = read_query(call, CardQuery)
-    settings, cards = call.find_service(GatewaySettings), call.find_service(Cards)
+    settings, cards = call.find_service(GatewaySettings), call.find_service(ScorecardService)
     if not _is_one(query.period) or len(query.period) != cards.length:
-        raise _wrong("period", f"send one {settings.scorecards_period} of the calendar, for example {cards.running()}")
+        raise _refuse_query("period", f"send one {settings.scorecards_period} of the calendar, for example {cards.running()}")
     if settings.scorecards_only_over and query.period >= cards.running():
-        raise _wrong("period", "the scorecard is available after the end of the period")
+        raise _refuse_query("period", "the scorecard is available after the end of the period")
     if query.rank_by is not None and query.rank_by not in _FIGURES[kind]:
-        raise _wrong("rank_by", "the scorecard has no such figure")
+        raise _refuse_query("rank_by", "the scorecard has no such figure")
     return query
 
 
-def _wrong(name: str, detail: str) -> Problem:
+def _refuse_query(name: str, detail: str) -> Problem:
     return Problem("invalid-request", f"/{name}: {detail}", errors=[{"pointer": f"/{name}", "detail": detail}])
 
 
@@ -143,14 +143,14 @@ def _is_one(period: str) -> bool:
     return True
 
 
-def _figures(kind: CardKind) -> frozenset[str]:
+def _list_figures(kind: CardKind) -> frozenset[str]:
     layout = LAYOUTS[kind]
     counts = [figure for family in layout.families for figure in family.figures]
     times = [f"{time.name}.{percent}" for time in layout.times for percent in PERCENTILES]
     return frozenset([*counts, *(ratio.name for ratio in layout.ratios), *times])
 
 
-_FIGURES = {kind: _figures(kind) for kind in CardKind}
+_FIGURES = {kind: _list_figures(kind) for kind in CardKind}
 ENDPOINTS = [
     Endpoint(
         "GET",

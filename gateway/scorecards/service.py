@@ -27,7 +27,7 @@ class _Kept(NamedTuple):
     card: Scorecard
 
 
-class Cards:
+class ScorecardService:
     """`card` of a kind and period; `length` is the length of the periods that have cards."""
 
     def __init__(

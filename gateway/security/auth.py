@@ -56,7 +56,7 @@ class Authenticator:
 
     async def caller(self, header: str | None) -> Caller:
         if header is None or header[:7].lower() != "bearer ":
-            raise _denied("send a bearer token in the Authorization header", "invalid_request")
+            raise _deny_token("send a bearer token in the Authorization header", "invalid_request")
         token = header[7:].strip()
         await self._keys.keep_fresh()
         if self._generation != self._keys.generation:
@@ -66,32 +66,32 @@ class Authenticator:
         if cached is not None and cached.expires_at + self._leeway_s > self._clock():
             return cached
         self._cache.pop(token, None)
-        caller = await self._decode(token)
+        caller = await self._decode_token(token)
         if len(self._cache) >= self._cache_limit:
             del self._cache[next(iter(self._cache))]
         self._cache[token] = caller
         return caller
 
-    async def _decode(self, token: str) -> Caller:
+    async def _decode_token(self, token: str) -> Caller:
         if len(token) > _TOKEN_LIMIT_BYTES:
-            raise _denied("the token is too long")
+            raise _deny_token("the token is too long")
         key = await self._keys.find(_key_id(token))
         if key is None:
-            raise _denied("the key of the token is unknown")
+            raise _deny_token("the key of the token is unknown")
         registry = jwt.JWTClaimsRegistry(now=int(self._clock()), leeway=self._leeway_s, **self._expected)
         try:
             decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
             registry.validate(decoded.claims)
             claims = _Claims.model_validate(decoded.claims)
         except ClaimError as error:
-            raise _denied(f"the token is not valid: {error.error} ({error.claim})") from None
+            raise _deny_token(f"the token is not valid: {error.error} ({error.claim})") from None
         except JoseError as error:
-            raise _denied(f"the token is not valid: {error.error or type(error).__name__}") from None
+            raise _deny_token(f"the token is not valid: {error.error or type(error).__name__}") from None
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"])
-            raise _denied(f"the claim {where} is missing or not valid") from None
+            raise _deny_token(f"the claim {where} is missing or not valid") from None
         except (ValueError, TypeError, KeyError, RecursionError):
-            raise _denied("the token cannot be read") from None
+            raise _deny_token("the token cannot be read") from None
         self._check_lifetime(claims)
         _check_name(claims.sub, claims.role)
         queues = claims.queues if claims.role is Role.OFFICER else ()
@@ -101,15 +101,15 @@ class Authenticator:
         """A stolen token must expire by itself, because there is no list of revoked ones."""
         begins = self._clock() if claims.iat is None else min(claims.iat, self._clock())
         if claims.exp - begins > self._longest_s + self._leeway_s:
-            raise _denied(f"the lifetime of the token exceeds {self._longest_s} s")
+            raise _deny_token(f"the lifetime of the token exceeds {self._longest_s} s")
 
 
 def _check_name(subject: str, role: Role) -> None:
     """Inboxes, orders and dissuasion use names alone, so no institution may have a name that means somebody else."""
     if subject == PUBLIC:
-        raise _denied("the subject of the token is reserved for public tips")
+        raise _deny_token("the subject of the token is reserved for public tips")
     if role is Role.INSTITUTION and is_unit(subject):
-        raise _denied(
+        raise _deny_token(
             "a subject that ends in a region code names a unit, not an institution; use a token with the role "
             "officer to act for a unit"
         )
@@ -121,12 +121,12 @@ def _key_id(token: str) -> str:
         head = token.split(".", 1)[0]
         header = orjson.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
     except ValueError:
-        raise _denied("the token cannot be read") from None
+        raise _deny_token("the token cannot be read") from None
     kid = header.get("kid") if isinstance(header, dict) else None
     if not isinstance(kid, str) or not kid:
-        raise _denied("the token header has no kid")
+        raise _deny_token("the token header has no kid")
     return kid
 
 
-def _denied(detail: str, error: str = "invalid_token") -> Problem:
+def _deny_token(detail: str, error: str = "invalid_token") -> Problem:
     return Problem("unauthenticated", detail, headers={"WWW-Authenticate": f'Bearer realm="liandong", error="{error}"'})

@@ -29,24 +29,24 @@ a network has. An IPv6 address is its /64, which is one connection; a /48 is one
 
 def networks_of(request: Request, proxies: Sequence[Network]) -> tuple[tuple[str, int], ...]:
     """Returns the networks of the nearest address that is not one of our proxies, the smallest first, each with its multiple."""
-    at = _nearest(request, proxies)
+    at = _nearest_address(request, proxies)
     if at is None:
         return (("unknown", 1),)
     return tuple((str(ip_network((at, length), strict=False)), times) for length, times in PREFIXES[at.version])
 
 
-def _nearest(request: Request, proxies: Sequence[Network]) -> IPv4Address | IPv6Address | None:
-    at = _address(request.client.host if request.client else "")
+def _nearest_address(request: Request, proxies: Sequence[Network]) -> IPv4Address | IPv6Address | None:
+    at = _parse_address(request.client.host if request.client else "")
     hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")[-_HOPS:]
     while at is not None and hops and any(at in network for network in proxies):
-        forwarded = _address(hops.pop().strip())
+        forwarded = _parse_address(hops.pop().strip())
         if forwarded is None:
             break
         at = forwarded
     return at
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)
     except ValueError:

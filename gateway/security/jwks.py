@@ -76,24 +76,24 @@ class KeySource:
     async def keep_fresh(self) -> None:
         """Reads the keys again when they are old. Costs a comparison otherwise."""
         if self._clock() - self._read_at >= self._refresh_s:
-            await self._reload(self._refresh_s)
+            await self._reload_keys(self._refresh_s)
 
     async def find(self, kid: str) -> Key | None:
         """Returns the key of this id, after a read of the source if it is unknown."""
         if kid not in self._keys:
-            await self._reload(self._unknown_key_s)
+            await self._reload_keys(self._unknown_key_s)
         if not self._keys:
             raise later("keys-unavailable", "the gateway has not read any token keys yet", 5)
         return self._keys.get(kid)
 
-    async def _reload(self, not_within_s: float) -> None:
+    async def _reload_keys(self, not_within_s: float) -> None:
         async with self._lock:
             if self._clock() - self._read_at < not_within_s:
                 return
             self._read_at = self._clock()
             try:
-                raw = await asyncio.to_thread(_fetch, self._source)
-                keys = _parse(raw)
+                raw = await asyncio.to_thread(_fetch_keys, self._source)
+                keys = _parse_keys(raw)
             except (OSError, ValueError, JoseError) as error:
                 logger.warning("cannot read the token keys from %s: %s", self._source, error)
                 return
@@ -102,14 +102,14 @@ class KeySource:
                 self.generation += 1
 
 
-def _fetch(source: str) -> bytes:
+def _fetch_keys(source: str) -> bytes:
     if source.startswith(("http://", "https://")):
         with urllib.request.urlopen(source, timeout=_FETCH_TIMEOUT_S) as answer:
             return bytes(answer.read(_LIMIT_BYTES))
     return Path(source).read_bytes()
 
 
-def _parse(raw: bytes) -> dict[str, Key]:
+def _parse_keys(raw: bytes) -> dict[str, Key]:
     document: Any = orjson.loads(raw)
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a JWK set")

@@ -92,12 +92,12 @@ class RedisRates:
         self._redis = redis
 
     async def take(self, what: str, sender: str, sender_rate: Rate, all_: Rate) -> float:
-        return await self._take(what, (Group(sender, sender_rate),), (Group("", all_),))
+        return await self._take_tokens(what, (Group(sender, sender_rate),), (Group("", all_),))
 
     async def take_in_groups(self, what: str, groups: Sequence[Group], all_: Rate, reserve: Rate) -> float:
-        return await self._take(what, groups, (Group("", all_), Group("reserve", reserve)))
+        return await self._take_tokens(what, groups, (Group("", all_), Group("reserve", reserve)))
 
-    async def _take(self, what: str, groups: Sequence[Group], shared: Sequence[Group]) -> float:
+    async def _take_tokens(self, what: str, groups: Sequence[Group], shared: Sequence[Group]) -> float:
         keys = [f"{{gwr}}{what}:{group.name}" for group in groups]
         keys += [f"{{gwr}}{what}|{group.name}" for group in shared]
         limits = [n for group in (*groups, *shared) for n in (group.rate.burst, group.rate.every_ms)]

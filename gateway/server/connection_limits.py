@@ -35,7 +35,7 @@ _LOOKS = 4
 """Checks of a connection within its shortest timeout. Every timeout is exact to a quarter of that."""
 
 
-class Limits(NamedTuple):
+class ConnectionLimits(NamedTuple):
     """`head_s`: for request line and headers, from the start of the wait (an idle kept connection has uvicorn's time until the
     first byte of the next request). `unread_s`: for the peer to read any byte of a response, if nothing else is waited for."""
 
@@ -48,7 +48,7 @@ class Limits(NamedTuple):
 def limited(settings: GatewaySettings, connections: int | None = None) -> type[Protocol]:
     """Returns the protocol with the settings' limits; `connections` if the machine allows fewer."""
     most = settings.connections_limit if connections is None else connections
-    bounds = Limits(settings.head_s, settings.answer_unread_s, most, settings.retry_after_s)
+    bounds = ConnectionLimits(settings.head_s, settings.answer_unread_s, most, settings.retry_after_s)
 
     class Limited(Protocol):
         limits = bounds
@@ -60,7 +60,7 @@ class Protocol(HttpToolsProtocol):
     """Gives the app access to the connection of a request; refuses a head that is too large or does not arrive, before the app
     sees it; ends a connection whose peer does not read."""
 
-    limits: Limits
+    limits: ConnectionLimits
     _head = 0
     _idle = 0
     _progress = False
@@ -80,7 +80,7 @@ class Protocol(HttpToolsProtocol):
         self._look_later()
         if len(self.connections) > self.limits.connections:
             detail = f"this gateway has reached its limit of {self.limits.connections} connections"
-            self._end(later("overloaded", detail, self.limits.retry_after_s))
+            self._end_with(later("overloaded", detail, self.limits.retry_after_s))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._looking is not None:
@@ -96,8 +96,8 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._idle > HEAD_LIMIT_BYTES:
-            self._refuse()
-        elif self._head_since is None and not self._answering():
+            self._refuse_request()
+        elif self._head_since is None and not self._is_answering():
             self._head_since = self.loop.time()
 
     def on_message_begin(self) -> None:
@@ -106,11 +106,11 @@ class Protocol(HttpToolsProtocol):
         self._head, self._progress, self._heading = 0, True, True
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._count_bytes(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
+        self._count_bytes(len(name) + len(value))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -138,25 +138,25 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return  # it was answered
         if self._head > HEAD_LIMIT_BYTES:
-            self._refuse()
+            self._refuse_request()
         elif self._fault is not None:
-            self._refuse(Problem("invalid-head", self._fault))
+            self._refuse_request(Problem("invalid-head", self._fault))
         else:
             super().send_400_response(msg)
 
-    def _count(self, size: int) -> None:
+    def _count_bytes(self, size: int) -> None:
         self._head += size
         if self._head > HEAD_LIMIT_BYTES:
             raise ValueError("the request head is too large")  # ends the parser, and comes back as send_400_response
 
-    def _refuse(self, problem: Problem | None = None) -> None:
+    def _refuse_request(self, problem: Problem | None = None) -> None:
         """431 and the end of the connection. While an earlier response is in progress there is no place for another."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()
             return
-        self._end(problem or Problem("headers-too-large", f"request line and headers exceed {HEAD_LIMIT_BYTES} bytes"))
+        self._end_with(problem or Problem("headers-too-large", f"request line and headers exceed {HEAD_LIMIT_BYTES} bytes"))
 
-    def _end(self, problem: Problem) -> None:
+    def _end_with(self, problem: Problem) -> None:
         """Ends the connection with this problem."""
         count_problem(problem.kind.slug, problem.kind.status)
         body = orjson.dumps(problem.body())
@@ -166,13 +166,13 @@ class Protocol(HttpToolsProtocol):
         self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{header_lines}\r\n".encode() + body)
         self.transport.close()
 
-    def _answering(self) -> bool:
+    def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _look_later(self) -> None:
-        self._looking = self.loop.call_later(min(self.limits.head_s, self.limits.unread_s) / _LOOKS, self._look)
+        self._looking = self.loop.call_later(min(self.limits.head_s, self.limits.unread_s) / _LOOKS, self._check_progress)
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         """Runs periodically while the connection lasts (also while it is being closed: unread bytes would keep it open)."""
         now = self.loop.time()
         self._look_later()
@@ -184,13 +184,13 @@ class Protocol(HttpToolsProtocol):
     def _end_headless(self) -> None:
         """408 for a partial head; a silent connection is closed without a response."""
         if self._heading:
-            self._end(Problem("header-timeout", f"request line and headers did not arrive within {self.limits.head_s:g} s"))
+            self._end_with(Problem("header-timeout", f"request line and headers did not arrive within {self.limits.head_s:g} s"))
         else:
             self.transport.close()
 
     def _is_unread(self, now: float) -> bool:
         """Whether the peer has read none of its pending bytes for too long."""
-        unread = _untaken(self.transport)
+        unread = _count_untaken(self.transport)
         if unread == 0 or unread < self._unread or not self._only_the_peer():
             self._unread_since = now
         self._unread = unread
@@ -199,7 +199,7 @@ class Protocol(HttpToolsProtocol):
     def _only_the_peer(self) -> bool:
         """Whether only the peer's reading is waited for. Not while there is more to send and room for it, nor while its body
         arrives: a client may send everything before it reads (and a stalled body ends by itself)."""
-        if not self._answering() or self.transport.is_closing():
+        if not self._is_answering() or self.transport.is_closing():
             return True
         return self.flow.write_paused and not self.cycle.more_body
 
@@ -220,7 +220,7 @@ def head_fault(version: str, headers: Sequence[tuple[bytes, bytes]]) -> str | No
     return None
 
 
-def _untaken(transport: asyncio.Transport) -> int:
+def _count_untaken(transport: asyncio.Transport) -> int:
     """Bytes that the peer has not read, including the kernel's: it asks for more only when a good part of its megabytes is gone,
     and a slow line would look dead until then. Zero if none of them are ours."""
     ours = transport.get_write_buffer_size()

@@ -23,7 +23,7 @@ from gateway.http.problems import Problem, count_problem, unwound
 from gateway.http.request_body import Inflater, LineSplitter, pieces
 from gateway.settings import GatewaySettings
 from gateway.signals.batch_turns import Turns
-from gateway.signals.parsing import Intake
+from gateway.signals.parsing import SignalParser
 from schemas.security import PlaceCipher
 from stream_processors.runtime.metrics import GATEWAY as METRICS
 
@@ -42,7 +42,7 @@ class BatchReply:
         self,
         request: Request,
         settings: GatewaySettings,
-        intake: Intake,
+        intake: SignalParser,
         admission: SignalAdmission,
         turns: Turns,
         institution: str,
@@ -61,10 +61,10 @@ class BatchReply:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         results: asyncio.Queue[bytes | None] = asyncio.Queue()
-        writer = asyncio.create_task(_write(results, send))
+        writer = asyncio.create_task(_write_results(results, send))
         with self._admission.batch(self._institution):
             try:
-                await self._read(results)
+                await self._read_lines(results)
                 results.put_nowait(None)
                 await writer
             except ClientDisconnect:
@@ -73,22 +73,22 @@ class BatchReply:
                 writer.cancel()
                 await asyncio.wait((writer,))
 
-    async def _read(self, results: asyncio.Queue[bytes | None]) -> None:
+    async def _read_lines(self, results: asyncio.Queue[bytes | None]) -> None:
         try:
-            async for chunk in self._chunks(results):
-                results.put_nowait(await self._results(chunk))
+            async for chunk in self._read_chunks(results):
+                results.put_nowait(await self._process_chunk(chunk))
         except Problem as problem:
             count_problem(problem.kind.slug, problem.kind.status)
-            results.put_nowait(_result(self._line + 1, problem, self._admission.places))
+            results.put_nowait(_write_result(self._line + 1, problem, self._admission.places))
             if problem.kind.slug != "body-timeout":
-                await self._drain()
+                await self._drain_body()
 
-    async def _chunks(self, results: asyncio.Queue[bytes | None]) -> AsyncIterator[list[bytes | None]]:
+    async def _read_chunks(self, results: asyncio.Queue[bytes | None]) -> AsyncIterator[list[bytes | None]]:
         """Lines in chunks. Lines read before a Problem are yielded before it is raised."""
         chunk: list[bytes | None] = []
         lines = 0
         try:
-            async for line in self._lines():
+            async for line in self._split_lines():
                 lines += 1
                 if lines > self._settings.batch_limit_lines:
                     raise Problem("too-many-lines", f"a batch has at most {self._settings.batch_limit_lines} lines")
@@ -98,12 +98,12 @@ class BatchReply:
                     chunk = []
         except Problem:
             if chunk:
-                results.put_nowait(await self._results(chunk))
+                results.put_nowait(await self._process_chunk(chunk))
             raise
         if chunk:
             yield chunk
 
-    async def _lines(self) -> AsyncIterator[bytes | None]:
+    async def _split_lines(self) -> AsyncIterator[bytes | None]:
         splitter = LineSplitter(self._settings.line_limit_bytes)
         inflater = Inflater(self._settings.batch_decompressed_limit_bytes) if self._gzip else None
         size = 0
@@ -111,7 +111,7 @@ class BatchReply:
             size += len(data)
             if size > self._settings.batch_limit_bytes:
                 raise Problem("body-too-large", f"the body exceeds {self._settings.batch_limit_bytes} bytes")
-            for plain in _plain(data, inflater):
+            for plain in _inflate_piece(data, inflater):
                 await self._give_way()
                 for line in splitter.feed(plain):
                     yield line
@@ -120,12 +120,12 @@ class BatchReply:
         for line in splitter.end():
             yield line
 
-    async def _results(self, chunk: list[bytes | None]) -> bytes:
+    async def _process_chunk(self, chunk: list[bytes | None]) -> bytes:
         """One result for each line; empty lines are counted and skipped."""
         closed = self._admission.closed(self._institution)
         outcomes: list[AdmissionReceipt | Problem | None] = [closed] * len(chunk)
         if closed is None:
-            outcomes = await self._accept(chunk)
+            outcomes = await self._accept_chunk(chunk)
         parts = []
         problems: Counter[tuple[str, int]] = Counter()
         replayed = 0
@@ -134,8 +134,8 @@ class BatchReply:
             if outcome is None or (line is not None and not line.strip()):
                 continue
             if isinstance(outcome, Problem):
-                self._shorten(outcome)
-            parts.append(_result(self._line, outcome, self._admission.places))
+                self._shorten_problem(outcome)
+            parts.append(_write_result(self._line, outcome, self._admission.places))
             if isinstance(outcome, Problem):
                 problems[outcome.kind.slug, outcome.kind.status] += 1
             else:
@@ -145,7 +145,7 @@ class BatchReply:
             count_problem(slug, status, n)
         return b"".join(parts)
 
-    async def _accept(self, chunk: list[bytes | None]) -> list[AdmissionReceipt | Problem | None]:
+    async def _accept_chunk(self, chunk: list[bytes | None]) -> list[AdmissionReceipt | Problem | None]:
         outcomes: list[AdmissionReceipt | Problem | None] = [None] * len(chunk)
         prepared: list[Prepared] = []
         places: list[int] = []
@@ -165,7 +165,7 @@ class BatchReply:
                 outcomes[place] = answer
         return outcomes
 
-    def _shorten(self, problem: Problem) -> None:
+    def _shorten_problem(self, problem: Problem) -> None:
         faults = problem.more.get("errors") or []
         if self._faults > FAULTS_IN_FULL and len(faults) > 1:
             problem.more |= {"errors": faults[:1], "errors_omitted": len(faults) - 1}
@@ -179,7 +179,7 @@ class BatchReply:
             await self._turns.wait(self._institution)
             self._turn_ends = time.perf_counter() + _SLICE_S
 
-    async def _drain(self) -> None:
+    async def _drain_body(self) -> None:
         """Reads on for a limited time: a client that is still sending would otherwise get a reset in place of its results. The
         limit covers all of it, because discarded data is not worth waiting for, however steadily it arrives."""
         remaining = _DRAINED_BYTES
@@ -191,11 +191,11 @@ class BatchReply:
                         return
 
 
-def _plain(data: bytes, inflater: Inflater | None) -> Iterator[bytes]:
+def _inflate_piece(data: bytes, inflater: Inflater | None) -> Iterator[bytes]:
     return iter((data,)) if inflater is None else inflater.feed(data)
 
 
-def _result(line: int, outcome: AdmissionReceipt | Problem, places: PlaceCipher) -> bytes:
+def _write_result(line: int, outcome: AdmissionReceipt | Problem, places: PlaceCipher) -> bytes:
     if isinstance(outcome, Problem):
         return orjson.dumps({"line": line, "status": outcome.kind.status, "problem": outcome.body()}) + b"\n"
     record = outcome.record
@@ -212,7 +212,7 @@ def _result(line: int, outcome: AdmissionReceipt | Problem, places: PlaceCipher)
     return orjson.dumps(result) + b"\n"
 
 
-async def _write(results: asyncio.Queue[bytes | None], send: Send) -> None:
+async def _write_results(results: asyncio.Queue[bytes | None], send: Send) -> None:
     headers = [(b"content-type", MEDIA_TYPE.encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     while (part := await results.get()) is not None:

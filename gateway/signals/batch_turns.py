@@ -19,10 +19,10 @@ class Turns:
         """Returns when one more slice of this institution may run."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(institution, deque()).append(turn)
-        self._schedule()
+        self._schedule_next()
         await turn
 
-    def _schedule(self) -> None:
+    def _schedule_next(self) -> None:
         if not self._is_scheduled and self._waiting:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._begin_next)
@@ -38,4 +38,4 @@ class Turns:
             if not turn.cancelled():
                 turn.set_result(None)
                 break
-        self._schedule()
+        self._schedule_next()

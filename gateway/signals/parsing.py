@@ -25,7 +25,7 @@ KEY_PREFIX = "key:"
 _KEY_FORM = re.compile(r"[\x21-\x7e]{1,124}", re.ASCII)
 
 
-class Intake:
+class SignalParser:
     """`read` one body of one institution. `placeholders`, `hubs`: those of the policy in force."""
 
     def __init__(
@@ -44,11 +44,11 @@ class Intake:
     def read(self, raw: bytes, institution: str, key: str | None = None) -> Prepared:
         """Problem if the body is not acceptable."""
         try:
-            return self._read(raw, institution, key)
+            return self._read_signal(raw, institution, key)
         except Refused as refusal:
             raise of_refused(refusal) from None
 
-    def _read(self, raw: bytes, institution: str, key: str | None) -> Prepared:
+    def _read_signal(self, raw: bytes, institution: str, key: str | None) -> Prepared:
         body = self._reader.body(raw)
         if key is not None and not _KEY_FORM.fullmatch(key):
             raise Problem("reference-missing", "an Idempotency-Key is 1 to 124 printable ASCII characters without spaces")

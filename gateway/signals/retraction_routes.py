@@ -51,7 +51,7 @@ async def post_retraction(call: Call) -> Response:
     reference, or correct a signal in place of retracting it."""
     body = await read_json(call, RetractionIn)
     name = signal_id(call.services.tokenizer, call.caller.subject, body.reference)
-    return await _retract(call, name, body.reason)
+    return await _submit_retraction(call, name, body.reason)
 
 
 async def post_signal_retraction(call: Call) -> Response:
@@ -63,7 +63,7 @@ async def post_signal_retraction(call: Call) -> Response:
         await find_own_signal(call, name, _NOT_YOURS)
     elif signal_id(call.services.tokenizer, institution, body.reference) != name:
         raise Problem("not-found", _NOT_YOURS)
-    return await _retract(call, name, body.reason)
+    return await _submit_retraction(call, name, body.reason)
 
 
 async def post_correction(call: Call) -> Response:
@@ -78,7 +78,7 @@ async def post_correction(call: Call) -> Response:
     return await accepted(call, signal, call.find_service(SignalAdmission))
 
 
-async def _retract(call: Call, name: str, reason: str) -> Response:
+async def _submit_retraction(call: Call, name: str, reason: str) -> Response:
     services, institution = call.services, call.caller.subject
     sealed = services.sealer.seal(reason, f"{name}/retraction")
     body = services.tokenizer.token("retraction", name, reason)

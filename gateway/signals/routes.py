@@ -21,7 +21,7 @@ from gateway.http.roles import INSTITUTIONS
 from gateway.settings import GatewaySettings
 from gateway.signals.batch import MEDIA_TYPE, BatchReply
 from gateway.signals.batch_turns import Turns
-from gateway.signals.parsing import Intake
+from gateway.signals.parsing import SignalParser
 from gateway.signals.responses import AcceptedOut, LineOut, SignalOut, signal_out
 from schemas.cases.case import Case, CaseStatus
 from schemas.feedback import Feedback
@@ -44,7 +44,7 @@ async def read_signal(call: Call) -> Prepared:
     media_type(request, "application/json")
     encoding(request, gzip_ok=False)
     raw = await read_body(request, settings.body_limit_bytes, settings.body_idle_s)
-    return call.find_service(Intake).read(raw, call.caller.subject, request.headers.get("idempotency-key"))
+    return call.find_service(SignalParser).read(raw, call.caller.subject, request.headers.get("idempotency-key"))
 
 
 async def accepted(call: Call, signal: Prepared, admission: SignalAdmission) -> Response:
@@ -76,7 +76,7 @@ async def post_batch(call: Call) -> BatchReply:
     closed = admission.closed(institution) or admission.full(institution)
     if closed is not None:
         raise closed
-    intake, turns = call.find_service(Intake), call.find_service(Turns)
+    intake, turns = call.find_service(SignalParser), call.find_service(Turns)
     return BatchReply(request, settings, intake, admission, turns, institution, gzip)
 
 
@@ -85,7 +85,7 @@ async def get_signal(call: Call) -> Response:
     whether it went to a queue, and `feedback`: the outcome in its cases so far."""
     signal = await find_own_signal(call, call.request.path_params["signal_id"])
     return (
-        json_reply(_pending(signal))
+        json_reply(_pending_body(signal))
         if isinstance(signal, Remembered)
         else dumped(signal_out(signal, await feedback(call, signal)))
     )
@@ -97,7 +97,7 @@ async def feedback(call: Call, receipt: Receipt) -> list[Feedback]:
     first = await views.receipt(receipt.of) if receipt.of is not None else receipt
     if first is None or first.institution != institution or receipt.retracted_at is not None:
         return []
-    cases = await asyncio.gather(*(_case(call, case_id) for case_id in first.cases))
+    cases = await asyncio.gather(*(_follow_case(call, case_id) for case_id in first.cases))
     own = {"signal_id": receipt.signal_id, "duplicate_of": receipt.of}
     outcomes = [
         feedback_of(case, first.signal_id, institution, first.accepted_at).model_copy(update=own)
@@ -107,7 +107,7 @@ async def feedback(call: Call, receipt: Receipt) -> list[Feedback]:
     return outcomes or ([Feedback(**own)] if receipt.of is not None else [])
 
 
-async def _case(call: Call, case_id: str) -> Case | None:
+async def _follow_case(call: Call, case_id: str) -> Case | None:
     """The case, or the one that absorbed it."""
     case = await call.services.views.case(case_id)
     for _ in range(MERGES_FOLLOWED):
@@ -117,7 +117,7 @@ async def _case(call: Call, case_id: str) -> Case | None:
     return case
 
 
-def _pending(record: Remembered) -> dict[str, object]:
+def _pending_body(record: Remembered) -> dict[str, object]:
     return {"signal_id": record.signal_id, "status": "accepted", "pending": True, "accepted_at": instant(record.accepted_ms)}
 
 

@@ -55,13 +55,15 @@ def form(policy: Policy, key: str, values: Mapping[str, str] | None = None, faul
         "In an emergency call 110.</p>",
         '<form method="post" action="/v1/tips" accept-charset="utf-8">',
         f'<input type="hidden" name="key" value="{escape(key)}">',
-        _select("kind", "类型 · Kind", {kind.value: _KINDS.get(kind, kind.value) for kind in SignalKind}, values, faults),
-        *(_input(*field, values, faults) for field in _INPUTS),
-        _select("region", "地区 · District", {policy.city: "全市 · The city", **policy.counties}, values, faults),
-        _label("narrative", "经过 · What happened", "5 至 2000 字 · 5 to 2000 characters", faults),
-        f'<textarea id="narrative" name="narrative" rows="6" maxlength="2000" required{_described("narrative", faults)}>'
+        _render_select("kind", "类型 · Kind", {kind.value: _KINDS.get(kind, kind.value) for kind in SignalKind}, values, faults),
+        *(_render_input(*field, values, faults) for field in _INPUTS),
+        _render_select("region", "地区 · District", {policy.city: "全市 · The city", **policy.counties}, values, faults),
+        _render_label("narrative", "经过 · What happened", "5 至 2000 字 · 5 to 2000 characters", faults),
+        f'<textarea id="narrative" name="narrative" rows="6" maxlength="2000" required{_describe_input("narrative", faults)}>'
         f"{escape(values.get('narrative', ''))}</textarea>",
-        _input("contact", "text", "联系方式（可不填，加密保存） · How to reach you (optional, kept sealed)", "", values, faults),
+        _render_input(
+            "contact", "text", "联系方式（可不填，加密保存） · How to reach you (optional, kept sealed)", "", values, faults
+        ),
         '<div class="trap" aria-hidden="true"><label for="website">请勿填写 · Leave empty</label>'
         '<input id="website" name="website" tabindex="-1" autocomplete="off"></div>',
         "<button>提交 · Send</button></form>",
@@ -98,26 +100,28 @@ def page(body: str, status: int = 200, headers: Mapping[str, str] | None = None)
     return HTMLResponse(text, status, {**HEADERS, **(headers or {})})
 
 
-def _label(name: str, text: str, hint: str, faults: Mapping[str, str]) -> str:
+def _render_label(name: str, text: str, hint: str, faults: Mapping[str, str]) -> str:
     hint_html = f'<p class="hint" id="{name}-hint">{escape(hint)}</p>' if hint else ""
     wrong = f'<p class="fault" id="{name}-fault">{escape(faults[name])}</p>' if name in faults else ""
     return f'<label for="{name}">{escape(text)}</label>{hint_html}{wrong}'
 
 
-def _described(name: str, faults: Mapping[str, str]) -> str:
+def _describe_input(name: str, faults: Mapping[str, str]) -> str:
     return f' aria-invalid="true" aria-describedby="{name}-fault"' if name in faults else ""
 
 
-def _input(name: str, kind: str, text: str, hint: str, values: Mapping[str, str], faults: Mapping[str, str]) -> str:
+def _render_input(name: str, kind: str, text: str, hint: str, values: Mapping[str, str], faults: Mapping[str, str]) -> str:
     value = escape(values.get(name, ""))
-    field = f'<input id="{name}" name="{name}" type="{kind}" value="{value}" maxlength="500"{_described(name, faults)}>'
-    return _label(name, text, hint, faults) + field
+    field = f'<input id="{name}" name="{name}" type="{kind}" value="{value}" maxlength="500"{_describe_input(name, faults)}>'
+    return _render_label(name, text, hint, faults) + field
 
 
-def _select(name: str, text: str, options: Mapping[str, str], values: Mapping[str, str], faults: Mapping[str, str]) -> str:
+def _render_select(name: str, text: str, options: Mapping[str, str], values: Mapping[str, str], faults: Mapping[str, str]) -> str:
     chosen = values.get(name)
     rows = "".join(
         f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(shown)}</option>'
         for value, shown in options.items()
     )
-    return f'{_label(name, text, "", faults)}<select id="{name}" name="{name}"{_described(name, faults)}>{rows}</select>'
+    return (
+        f'{_render_label(name, text, "", faults)}<select id="{name}" name="{name}"{_describe_input(name, faults)}>{rows}</select>'
+    )

@@ -42,7 +42,7 @@ class TipIn(Strict):
 
     @field_validator("website")
     @classmethod
-    def _empty(cls, website: str | None) -> None:
+    def _check_empty(cls, website: str | None) -> None:
         if website:
             raise ValueError("this field must stay empty")
 
@@ -71,7 +71,7 @@ def from_form(fields: Mapping[str, str]) -> TipIn:
         "narrative": fields.get("narrative", ""),
         "region": fields.get("region") or None,
         "occurred_at": f"{day}T00:00:00+08:00" if (day := fields.get("occurred_on", "").strip()) else None,
-        "amount": _amount(yuan) if (yuan := fields.get("amount_yuan", "").strip()) else None,
+        "amount": _parse_amount(yuan) if (yuan := fields.get("amount_yuan", "").strip()) else None,
         "contact": fields.get("contact", "").strip() or None,
         "website": fields.get("website") or None,
     }
@@ -79,11 +79,11 @@ def from_form(fields: Mapping[str, str]) -> TipIn:
         return TipIn.model_validate(raw)
     except ValidationError as error:
         refusal = refused(error, "invalid-request")
-        faults = tuple(BodyFault(_field(fault.pointer, named), fault.detail) for fault in refusal.faults or ())
+        faults = tuple(BodyFault(_field_of(fault.pointer, named), fault.detail) for fault in refusal.faults or ())
         raise Refused(refusal.slug, "the form has errors", faults) from None
 
 
-def _amount(yuan: str) -> dict[str, Any]:
+def _parse_amount(yuan: str) -> dict[str, Any]:
     """Returns fen for an amount in yuan. The form is checked before the conversion: 9e999997 would take most of a minute."""
     value = read_amount(_AROUND.sub("", normalize("NFKC", yuan)))
     if value is None or not _YUAN.fullmatch(str(value)):
@@ -93,7 +93,7 @@ def _amount(yuan: str) -> dict[str, Any]:
     return {"minor": int(value * 100)}
 
 
-def _field(pointer: str, named: list[tuple[str, str, str]]) -> str:
+def _field_of(pointer: str, named: list[tuple[str, str, str]]) -> str:
     """`/indicators/1/value` -> the form's field."""
     first, *rest = pointer.strip("/").split("/")
     if first == "indicators":

@@ -52,36 +52,36 @@ async def post_tip(call: Call) -> Response:
     await call.find_service(TipService).may_try(call.request)
     media_type(call.request, "application/json", _FORM)
     if _is_form(call):
-        return await _paged(call, _post_form)
-    raw = await _read(call)
+        return await _render_paged(call, _post_form)
+    raw = await _read_form(call)
     try:
         tip = validated(TipIn, raw, "invalid-request", call.services.settings.json_depth_limit)
-        number = await _take(call, tip, call.request.headers.get("idempotency-key"))
+        number = await _take_tip(call, tip, call.request.headers.get("idempotency-key"))
     except Problem as problem:
-        _count(problem)
+        _count_refused(problem)
         raise
     return dumped(_render_tip(number, "received"), 202)
 
 
 async def get_tip(call: Call) -> Response:
     """Returns the status of a tip: `received`, `being_examined` or `closed`; nothing more."""
-    return dumped(_render_tip(*await _status(call, call.request.path_params["number"])), headers={"cache-control": "no-store"})
+    return dumped(_render_tip(*await _status_of(call, call.request.path_params["number"])), headers={"cache-control": "no-store"})
 
 
 async def post_status(call: Call) -> Response:
     """Returns the status as a page; the number is not in the address."""
-    return await _paged(call, _post_status)
+    return await _render_paged(call, _post_status)
 
 
 async def _post_form(call: Call) -> Response:
-    fields = _fields(await _read(call))
+    fields = _parse_fields(await _read_form(call))
     key = fields.get("key") or fresh_key(datetime.now(UTC))
     try:
-        number = await _take(call, from_form(fields), key)
+        number = await _take_tip(call, from_form(fields), key)
     except Refused as refusal:
         problem = of_refused(refusal)
         call.services.problem_of(problem)
-        _count(problem)
+        _count_refused(problem)
         faults = {fault.pointer: fault.detail for fault in refusal.faults or ()}
         return pages.page(pages.form(call.find_service(TipService).policy, key, fields, faults or {"": refusal.detail}), 422)
     return pages.page(pages.render_receipt(number), 202)
@@ -89,10 +89,10 @@ async def _post_form(call: Call) -> Response:
 
 async def _post_status(call: Call) -> Response:
     media_type(call.request, _FORM)
-    return pages.page(pages.render_status(*await _status(call, _fields(await _read(call)).get("number", ""))))
+    return pages.page(pages.render_status(*await _status_of(call, _parse_fields(await _read_form(call)).get("number", ""))))
 
 
-async def _status(call: Call, text: str) -> tuple[str, str]:
+async def _status_of(call: Call, text: str) -> tuple[str, str]:
     await call.find_service(TipService).may_look(call.request)
     number = read_number(text[:64])
     if number is None:
@@ -100,23 +100,23 @@ async def _status(call: Call, text: str) -> tuple[str, str]:
     return number, await call.find_service(TipService).status(number)
 
 
-async def _take(call: Call, tip: TipIn, key: str | None) -> str:
+async def _take_tip(call: Call, tip: TipIn, key: str | None) -> str:
     if key is not None and not (0 < len(key) <= _KEY_LENGTH and key.isascii() and key.isprintable()):
         raise Problem("invalid-request", f"a key has 1 to {_KEY_LENGTH} printable ASCII characters", errors=[])
     return (await call.find_service(TipService).take(call.request, tip, key or fresh_key(datetime.now(UTC)))).number
 
 
-async def _paged(call: Call, handler: Callable[[Call], Awaitable[Response]]) -> Response:
+async def _render_paged(call: Call, handler: Callable[[Call], Awaitable[Response]]) -> Response:
     """Renders a problem as a page, with its status and headers."""
     try:
         return await handler(call)
     except Exception as error:
         problem = call.services.problem_of(error)
-        _count(problem)
+        _count_refused(problem)
         return pages.page(pages.refused(problem.kind.title, problem.detail), problem.kind.status, problem.headers)
 
 
-async def _read(call: Call) -> bytes:
+async def _read_form(call: Call) -> bytes:
     encoding(call.request, gzip_ok=False)
     settings = call.find_service(GatewaySettings)
     try:
@@ -126,7 +126,7 @@ async def _read(call: Call) -> bytes:
         raise Problem("invalid-request", f"the body did not arrive within {settings.tip_body_s:g} s", errors=[]) from None
 
 
-def _fields(raw: bytes) -> dict[str, str]:
+def _parse_fields(raw: bytes) -> dict[str, str]:
     """Returns the form's own fields, each once."""
     try:
         pairs = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, max_num_fields=32, errors="strict")
@@ -143,7 +143,7 @@ def _render_tip(number: str, status: str) -> TipOut:
     return TipOut.model_validate({"number": number, "status": status, "links": {"self": f"/v1/tips/{number}"}})
 
 
-def _count(problem: Problem) -> None:
+def _count_refused(problem: Problem) -> None:
     if problem.kind.status in (413, 415, 422):
         METRICS.tips.labels("refused").inc()
 

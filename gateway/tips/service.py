@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -55,22 +54,21 @@ class TipService:
         rates: Rates,
         tokenizer: Tokenizer,
         sealer: Sealer,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings, self.policy = settings, policy
         self._admission, self._memory, self._views, self._rates = admission, memory, views, rates
-        self._tokenizer, self._now = tokenizer, now
+        self._tokenizer = tokenizer
         self._reader = SignalReader(tokenizer, sealer, settings.json_depth_limit, SOURCE)
         self._proxies = peers.networks(settings.trusted_proxies)
 
     async def may_try(self, request: Request) -> None:
         """429 for a sender of many requests of any kind, before any of the body is read."""
         limits = self._settings
-        await self._limit("tries", request, Rate(limits.tip_tries_an_hour, 3600), Rate(limits.tip_tries_an_hour_all, 3600))
+        await self._check_rate("tries", request, Rate(limits.tip_tries_an_hour, 3600), Rate(limits.tip_tries_an_hour_all, 3600))
 
     async def may_look(self, request: Request) -> None:
         limits = self._settings
-        await self._limit("looks", request, Rate(limits.tip_looks_a_minute, 60), Rate(limits.tip_looks_a_minute_all, 60))
+        await self._check_rate("looks", request, Rate(limits.tip_looks_a_minute, 60), Rate(limits.tip_looks_a_minute_all, 60))
 
     async def take(self, request: Request, tip: TipIn, key: str) -> Taken:
         """Problem if it cannot be accepted."""
@@ -78,17 +76,17 @@ class TipService:
         if closed is not None:
             raise closed
         number = number_of(self._tokenizer, key)
-        prepared = self._prepared(tip, number, issued(key, self._now()))
+        prepared = self._prepare_tip(tip, number, issued(key, datetime.now(UTC)))
         limits = self._settings
-        await self._limit("tips", request, Rate(limits.tips_an_hour, 3600), Rate(limits.tips_an_hour_all, 3600))
+        await self._check_rate("tips", request, Rate(limits.tips_an_hour, 3600), Rate(limits.tips_an_hour_all, 3600))
         answer = (await self._admission.accept([prepared], PUBLIC))[0]
         if isinstance(answer, Problem):
             raise answer
         METRICS.tips.labels("again" if answer.replayed else "taken").inc()
         return Taken(number, answer.replayed)
 
-    def _prepared(self, tip: TipIn, number: str, issued: datetime | None) -> Prepared:
-        now = self._now()
+    def _prepare_tip(self, tip: TipIn, number: str, issued: datetime | None) -> Prepared:
+        now = datetime.now(UTC)
         if tip.occurred_at is None and issued is None:
             detail = "send occurred_at together with an Idempotency-Key, so that a retry is the same tip"
             raise Problem("invalid-request", detail, errors=[])
@@ -117,7 +115,7 @@ class TipService:
             signal,
         )
 
-    async def _limit(self, what: str, request: Request, address_rate: Rate, all_: Rate) -> None:
+    async def _check_rate(self, what: str, request: Request, address_rate: Rate, all_: Rate) -> None:
         """A network has a multiple of the allowance of one address, so that an owner of many addresses locks out nobody else."""
         now_ms = time.time_ns() // 1_000_000
         groups = [
@@ -138,7 +136,7 @@ class TipService:
             if await self._memory.find(name) is None:
                 raise Problem("not-found", "there is no such receipt number")
             return RECEIVED
-        if receipt.accepted_at + timedelta(days=self._settings.tip_closed_after_days) <= self._now():
+        if receipt.accepted_at + timedelta(days=self._settings.tip_closed_after_days) <= datetime.now(UTC):
             return CLOSED
         cases = [await self._views.case(case_id) for case_id in receipt.cases]
         ended = [case is None or case.status is CaseStatus.DISPOSED for case in cases]

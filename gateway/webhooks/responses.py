@@ -76,14 +76,14 @@ class RedeliveredOut(BaseModel):
 
 
 def hook_out(endpoint: WebhookEndpoint, now: Instant) -> HookOut:
-    return HookOut(**_fields(endpoint, now))
+    return HookOut(**_fields_of(endpoint, now))
 
 
 def secret_out(endpoint: WebhookEndpoint, secret: str, now: Instant) -> HookSecretOut:
-    return HookSecretOut(**_fields(endpoint, now), secret=secret)
+    return HookSecretOut(**_fields_of(endpoint, now), secret=secret)
 
 
-def _fields(endpoint: WebhookEndpoint, now: Instant) -> dict[str, object]:
+def _fields_of(endpoint: WebhookEndpoint, now: Instant) -> dict[str, object]:
     return {
         "endpoint_id": endpoint.endpoint_id,
         "url": endpoint.url,

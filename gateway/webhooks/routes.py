@@ -54,7 +54,7 @@ class ParkedQuery(RequestQuery):
     limit: int = Field(default=50, ge=1, le=MOST_REDELIVERED)
 
 
-def _id(call: Call) -> str:
+def _endpoint_id(call: Call) -> str:
     name: str = call.request.path_params["endpoint_id"]
     return name
 
@@ -76,41 +76,41 @@ async def get_webhooks(call: Call) -> Response:
 async def get_webhook(call: Call) -> Response:
     """Returns one endpoint of yours."""
     service = call.find_service(WebhookService)
-    return dumped(hook_out(await service.find_endpoint(call.caller.subject, _id(call)), service.now()))
+    return dumped(hook_out(await service.find_endpoint(call.caller.subject, _endpoint_id(call)), service.now()))
 
 
 async def delete_webhook(call: Call) -> Response:
     """Removes the endpoint. Its pending notices stay in the inbox."""
-    await call.find_service(WebhookService).remove(call.caller, _id(call))
+    await call.find_service(WebhookService).remove(call.caller, _endpoint_id(call))
     return Response(status_code=204)
 
 
 async def post_rotate(call: Call) -> Response:
     """Returns a new secret, shown this once. The old one also signs for a day, so install the new one meanwhile."""
     body, service = await read_json(call, RotateIn), call.find_service(WebhookService)
-    endpoint, secret = await service.rotate(call.caller, _id(call), at_once=body.immediately)
+    endpoint, secret = await service.rotate(call.caller, _endpoint_id(call), at_once=body.immediately)
     return dumped(secret_out(endpoint, secret, service.now()))
 
 
 async def post_pause(call: Call) -> Response:
     """Pauses the endpoint: its notices wait as long as the inbox shows them."""
-    return await _switched(call, call.find_service(WebhookService).pause)
+    return await _switch_endpoint(call, call.find_service(WebhookService).pause)
 
 
 async def post_resume(call: Call) -> Response:
     """Enables the endpoint again: waiting notices are posted in order."""
-    return await _switched(call, call.find_service(WebhookService).resume)
+    return await _switch_endpoint(call, call.find_service(WebhookService).resume)
 
 
-async def _switched(call: Call, switch: Callable[..., Awaitable[WebhookEndpoint]]) -> Response:
+async def _switch_endpoint(call: Call, switch: Callable[..., Awaitable[WebhookEndpoint]]) -> Response:
     await read_json(call, RequestBody)
-    return dumped(hook_out(await switch(call.caller, _id(call)), call.find_service(WebhookService).now()))
+    return dumped(hook_out(await switch(call.caller, _endpoint_id(call)), call.find_service(WebhookService).now()))
 
 
 async def get_parked(call: Call) -> Response:
     """Lists notices that the endpoint did not accept, newest first, with the reason."""
     query = read_query(call, ParkedQuery)
-    name = _id(call)
+    name = _endpoint_id(call)
     page = await call.find_service(WebhookService).parked(call.caller.subject, name, query.limit)
     accessed(call.caller, "parked", endpoint=name, found=len(page.entries))
     return dumped(ParkedOut(endpoint_id=name, parked=[parked_out(entry) for entry in page.entries], has_more=page.more))
@@ -118,7 +118,7 @@ async def get_parked(call: Call) -> Response:
 
 async def post_parked_redeliver(call: Call) -> Response:
     """Redelivers parked notices to this endpoint, in their order, with their ids."""
-    body, name = await read_json(call, RedeliverParkedIn), _id(call)
+    body, name = await read_json(call, RedeliverParkedIn), _endpoint_id(call)
     page = await call.find_service(WebhookService).replay(call.caller, name, body.notification_ids, body.limit)
     notification_ids = [entry.issued.notification.notification_id for entry in page.entries]
     return dumped(RedeliveredOut(endpoint_id=name, redelivered=notification_ids, has_more=page.more))

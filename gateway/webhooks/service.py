@@ -40,7 +40,7 @@ PAUSED = "switched off by the institution"
 Changed = tuple[WebhookEndpoint, ...]
 
 
-class Told(NamedTuple):
+class EndpointSecret(NamedTuple):
     """An endpoint and, shown this once, its new secret."""
 
     endpoint: WebhookEndpoint
@@ -70,9 +70,9 @@ class WebhookService:
     async def find_endpoint(self, institution: str, endpoint_id: str) -> WebhookEndpoint:
         """Problem 404 if it is not the institution's: another's does not exist."""
         registered = await self._views.endpoints(institution)
-        return _of(registered.endpoints if registered is not None else (), endpoint_id)
+        return _select_endpoint(registered.endpoints if registered is not None else (), endpoint_id)
 
-    async def register(self, caller: Caller, body: endpoints.EndpointIn) -> Told:
+    async def register(self, caller: Caller, body: endpoints.EndpointIn) -> EndpointSecret:
         """Problem if the address may not be called, as written or as it resolves now; every call resolves it again."""
         try:
             made, secret = endpoints.register(
@@ -97,10 +97,10 @@ class WebhookService:
                 raise Problem("too-many-endpoints", f"you have {MOST_ENDPOINTS} endpoints, which is the limit; remove one first")
             return (*existing, made)
 
-        after = await self._change(caller, add, made.endpoint_id)
-        return Told(_of(after, made.endpoint_id), secret)
+        after = await self._change_endpoints(caller, add, made.endpoint_id)
+        return EndpointSecret(_select_endpoint(after, made.endpoint_id), secret)
 
-    async def rotate(self, caller: Caller, endpoint_id: str, *, at_once: bool) -> Told:
+    async def rotate(self, caller: Caller, endpoint_id: str, *, at_once: bool) -> EndpointSecret:
         await self._may_change(caller)
         random_bytes, new_secret = secrets.token_bytes(_SECRET_BYTES), [""]
 
@@ -111,17 +111,17 @@ class WebhookService:
             return made
 
         try:
-            after = await self._change(caller, _only(endpoint_id, replace))
+            after = await self._change_endpoints(caller, _change_one(endpoint_id, replace))
         except Refused as refusal:
             raise Problem("transition-not-allowed", refusal.detail) from None
-        return Told(_of(after, endpoint_id), new_secret[0])
+        return EndpointSecret(_select_endpoint(after, endpoint_id), new_secret[0])
 
     async def pause(self, caller: Caller, endpoint_id: str) -> WebhookEndpoint:
         if (endpoint := await self.find_endpoint(caller.subject, endpoint_id)).disabled_at is not None:
             return endpoint
         await self._may_change(caller)
-        switch = _only(endpoint_id, lambda current: endpoints.disable(current, PAUSED, self.now()))
-        return _of(await self._change(caller, switch), endpoint_id)
+        switch = _change_one(endpoint_id, lambda current: endpoints.disable(current, PAUSED, self.now()))
+        return _select_endpoint(await self._change_endpoints(caller, switch), endpoint_id)
 
     async def resume(self, caller: Caller, endpoint_id: str) -> WebhookEndpoint:
         endpoint = await self.find_endpoint(caller.subject, endpoint_id)
@@ -132,17 +132,17 @@ class WebhookService:
         if url is None:
             raise Problem("endpoint-refused", "its address can no longer be decrypted; remove it and register it again")
         await self._may_be_called(url)
-        switch = _only(endpoint_id, lambda current: endpoints.enable(current, self.now()))
-        return _of(await self._change(caller, switch), endpoint_id)
+        switch = _change_one(endpoint_id, lambda current: endpoints.enable(current, self.now()))
+        return _select_endpoint(await self._change_endpoints(caller, switch), endpoint_id)
 
     async def remove(self, caller: Caller, endpoint_id: str) -> None:
         await self._may_change(caller)
 
         def without(existing: Changed) -> Changed:
-            _of(existing, endpoint_id)
+            _select_endpoint(existing, endpoint_id)
             return tuple(endpoint for endpoint in existing if endpoint.endpoint_id != endpoint_id)
 
-        await self._change(caller, without)
+        await self._change_endpoints(caller, without)
 
     async def parked(self, institution: str, endpoint_id: str, limit: int) -> Parked:
         await self.find_endpoint(institution, endpoint_id)
@@ -195,7 +195,7 @@ class WebhookService:
         if isinstance(address, Refusal):
             raise Problem("endpoint-refused", address.why)
 
-    async def _change(self, caller: Caller, change: Callable[[Changed], Changed], named: str | None = None) -> Changed:
+    async def _change_endpoints(self, caller: Caller, change: Callable[[Changed], Changed], named: str | None = None) -> Changed:
         """`named`: the endpoint that only this change creates: if it exists, the change counted."""
         for _ in range(TRIES):
             registered = await self._views.endpoints(caller.subject)
@@ -205,7 +205,7 @@ class WebhookService:
                 change_id=f"chg-{secrets.token_hex(8)}",
                 endpoints=change(registered.endpoints if registered is not None else ()),
             )
-            await self._append(caller, after)
+            await self._append_change(caller, after)
             shown = await self._await_shown(after)
             if shown.change_id == after.change_id or (named is not None and shown.of(named) is not None):
                 return after.endpoints
@@ -213,7 +213,7 @@ class WebhookService:
             "overloaded", "others change these endpoints at this moment; list them, then try again", self._submitter.retry_after_s
         )
 
-    async def _append(self, caller: Caller, after: Endpoints) -> None:
+    async def _append_change(self, caller: Caller, after: Endpoints) -> None:
         point("gateway.hook_built")
         command = Command(after.change_id, caller.subject, after)
         await self._submitter.append_one(ENDPOINTS, command, caller, advice="list your endpoints")
@@ -231,16 +231,16 @@ class WebhookService:
         return shown
 
 
-def _of(existing: Changed, endpoint_id: str) -> WebhookEndpoint:
+def _select_endpoint(existing: Changed, endpoint_id: str) -> WebhookEndpoint:
     endpoint = next((candidate for candidate in existing if candidate.endpoint_id == endpoint_id), None)
     if endpoint is None:
         raise Problem("not-found", "you have no such endpoint")
     return endpoint
 
 
-def _only(endpoint_id: str, change: Callable[[WebhookEndpoint], WebhookEndpoint]) -> Callable[[Changed], Changed]:
+def _change_one(endpoint_id: str, change: Callable[[WebhookEndpoint], WebhookEndpoint]) -> Callable[[Changed], Changed]:
     def changed(existing: Changed) -> Changed:
-        _of(existing, endpoint_id)
+        _select_endpoint(existing, endpoint_id)
         return tuple(change(endpoint) if endpoint.endpoint_id == endpoint_id else endpoint for endpoint in existing)
 
     return changed

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.live.coalesce import NEVER, Coalescer
-from gateway.live.rows import Row
+from gateway.live.rows import LiveRow
 
 EVERY_S, MOST = 0.25, 6
 Step = tuple[str, int, float]
@@ -49,8 +49,8 @@ class Client:
             self.cases[row.case.case_id] = row.case.revision
 
 
-def row(name: str, revision: int) -> Row:
-    return Row(SimpleNamespace(case_id=name, revision=revision), 0, 0)  # type: ignore[arg-type]
+def row(name: str, revision: int) -> LiveRow:
+    return LiveRow(SimpleNamespace(case_id=name, revision=revision), 0, 0)  # type: ignore[arg-type]
 
 
 @given(steps)

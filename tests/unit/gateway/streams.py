@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from gateway.http.connection import EXTENSION
-from gateway.live.rows import Place, Row
+from gateway.live.rows import FeedPlace, LiveRow
 from schemas.cases.case import Case
 from schemas.topics import CASE_CHANGES
 from stream_processors.runtime.log import partition_of
@@ -24,7 +24,7 @@ class FakeSource:
 
     def __init__(self, begins_at: int = 0) -> None:
         self.offsets = [begins_at] * CASE_CHANGES.partitions
-        self.waiting: list[Row] = []
+        self.waiting: list[LiveRow] = []
         self.broken = self.rebuilding = False
         self.begun = self.closed = 0
         self._more = asyncio.Event()
@@ -32,7 +32,7 @@ class FakeSource:
     def tell(self, *cases: Case) -> None:
         for case in cases:
             partition = partition_of(case.case_id.encode(), CASE_CHANGES.partitions)
-            self.waiting.append(Row(case, partition, self.offsets[partition]))
+            self.waiting.append(LiveRow(case, partition, self.offsets[partition]))
             self.offsets[partition] += 1
         self._more.set()
 
@@ -45,7 +45,7 @@ class FakeSource:
             raise Rebuilding("not whole")
         self.begun += 1
 
-    async def more(self) -> list[Row]:
+    async def more(self) -> list[LiveRow]:
         if not self.waiting and not self.broken:
             self._more.clear()
             try:
@@ -59,9 +59,9 @@ class FakeSource:
         return rows
 
     @property
-    def place(self) -> Place:
+    def place(self) -> FeedPlace:
         waiting = {row.partition: row.offset for row in reversed(self.waiting)}
-        return Place(LOG, tuple(waiting.get(p, at) for p, at in enumerate(self.offsets)))
+        return FeedPlace(LOG, tuple(waiting.get(p, at) for p, at in enumerate(self.offsets)))
 
     async def close(self) -> None:
         self.closed += 1

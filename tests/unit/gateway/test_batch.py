@@ -89,7 +89,7 @@ async def test_lines_that_take_long_let_others_in_between_them(
         time.sleep(0.006)
         return read(raw, institution)
 
-    monkeypatch.setattr(batch, "_plain", plain)
+    monkeypatch.setattr(batch, "_inflate_piece", plain)
     monkeypatch.setattr(services.intake, "read", slow)
     busy = asyncio.create_task(others())
     results = lines(await client().post(URL, content=b"packed", headers=NDJSON))

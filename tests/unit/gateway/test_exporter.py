@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.ops.exporter import KEPT_S, Exporter
-from gateway.scorecards.service import Cards
+from gateway.scorecards.service import ScorecardService
 from schemas.cases.case import CaseStatus
 from schemas.scorecards import CardKind
 from stream_processors.domain.scorecards import series
@@ -45,7 +45,7 @@ def clock() -> Ticking:
 
 
 def exporter_of(views: FakeViews, labels_limit: int, clock: Ticking, parties: int = 5) -> Exporter:
-    cards = Cards(views, threshold=5, period="month", kept_s=0, now=lambda: T0)
+    cards = ScorecardService(views, threshold=5, period="month", kept_s=0, now=lambda: T0)
     return Exporter(views, labels_limit, cards, parties, clock)
 
 

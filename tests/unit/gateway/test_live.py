@@ -19,7 +19,7 @@ from gateway import app as wiring
 from gateway.adapters.stage_lag import Lag
 from gateway.http.pagination import write_cursor
 from gateway.http.problem_table import TYPE_PREFIX
-from gateway.live.rows import Place, read_place, write_place
+from gateway.live.rows import FeedPlace, read_place, write_place
 from gateway.services import Services
 from gateway.settings import GatewaySettings
 from schemas.cases.case import CaseStatus
@@ -164,9 +164,9 @@ async def test_a_client_that_comes_back_hears_what_it_missed_and_no_reset(live):
         assert told.id is not None and read_place(told.id.partition(".")[0]) == gateway.hub.place
 
 
-@pytest.mark.parametrize("place", [Place("00000000", (0,) * 8), Place(LOG, (0,) * 3), None])
+@pytest.mark.parametrize("place", [FeedPlace("00000000", (0,) * 8), FeedPlace(LOG, (0,) * 3), None])
 @pytest.mark.parametrize("signed_for", ["live", "inbox", ""])
-async def test_an_id_that_says_nothing_here_is_a_reset(live, place: Place | None, signed_for: str):
+async def test_an_id_that_says_nothing_here_is_a_reset(live, place: FeedPlace | None, signed_for: str):
     gateway = live()
     last = "nonsense" if place is None else write_place(place)
     last = write_cursor(gateway.hub._tokenizer, last, signed_for) if signed_for else last
@@ -365,6 +365,6 @@ async def test_the_log_is_read_only_while_somebody_listens(live):
 
 def test_an_event_id_gives_back_its_place():
     for offsets in ((0,) * 8, (1, 35, 36, 10**15, 0, 7, 8, 9)):
-        assert read_place(write_place(Place(LOG, offsets))) == Place(LOG, offsets)
+        assert read_place(write_place(FeedPlace(LOG, offsets))) == FeedPlace(LOG, offsets)
     for text in ("", "x", "-", "1f0a93bc", "1f0a93bc-" + "z" * 12, "1F0A93BC-1", "1f0a93bc-1\n", "1f0a93bc" + "-1" * 65):
         assert read_place(text) is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.scorecards.service import Cards
+from gateway.scorecards.service import ScorecardService
 from schemas.scorecards import CardKind
 from stream_processors.domain.scorecards import from_csv
 from tests.unit.gateway.conftest import Client
@@ -19,7 +19,7 @@ OTHER = "financial-regulator-630200"
 
 @pytest.fixture(autouse=True)
 def books(views: FakeViews, services: Any) -> FakeViews:
-    services.cards = Cards(views, threshold=5, period="month", kept_s=5, now=lambda: T0)
+    services.cards = ScorecardService(views, threshold=5, period="month", kept_s=5, now=lambda: T0)
     few = {"warnings": 3, "confirmed": 10, "false_positive": 10}
     views.books[CardKind.INSTITUTION, "2026-02"] = {
         "bank-001": {"reports_telecom_fraud": 40, "time_report:030": 40, **few},

@@ -282,7 +282,7 @@ async def test_an_unfinished_wait_for_the_views_ends(services: Any, log: FakeLog
     log.told = None
     caller = Caller("bank-001", Role.INSTITUTION, (), 0.0)
     with pytest.raises(Exception, match="views do not show it yet"):
-        await services.webhooks._change(caller, lambda known: known)
+        await services.webhooks._change_endpoints(caller, lambda known: known)
     assert isinstance(decode(ENDPOINTS, log.all(ENDPOINTS)[0].value).data, Endpoints)
 
 
