@@ -101,17 +101,18 @@ class LostCauses:
         return False
 
     async def _taken_in(self, partition: int, at_ms: int) -> list[Record]:
-        """The actions with this LogAppendTime."""
+        """The actions with this LogAppendTime. Cached only once all are read: a read that fails is made again, whole."""
         if (partition, at_ms) not in self._came:
             begin, end = (
                 (await self._log.since(CASE_COMMANDS, at_ms))[partition],
                 (await self._log.ends(CASE_COMMANDS))[partition],
             )
-            came = self._came.setdefault((partition, at_ms), [])
+            came: list[Record] = []
             async for records in self._log.read(CASE_COMMANDS, partition, begin, end):
                 came += [record for record in records if record.timestamp_ms == at_ms]
                 if records[-1].timestamp_ms > at_ms:
                     break
+            self._came[partition, at_ms] = came
         return self._came[partition, at_ms]
 
     async def _stood_before(self, request: FollowingRequest, position: int) -> bool:

@@ -56,6 +56,14 @@ async def _two_cases() -> tuple[World, str, str]:
     return world, low, high
 
 
+async def _merged_cases() -> tuple[World, str, str]:
+    """The same, and the higher one is merged into the lower one."""
+    world, low, high = await _two_cases()
+    _move(world, "merge", high, into_case_id=low)
+    await world.drain()
+    return world, low, high
+
+
 def _positions(world: World, topic: Topic, about: Iterable[str]) -> dict[int, int]:
     """By partition, the first record of a kind of action."""
     found: dict[int, int] = {}
@@ -86,9 +94,7 @@ async def _check(world: World) -> None:
 
 
 async def test_what_a_lost_merge_handed_over_counts_only_where_it_was() -> None:
-    world, low, high = await _two_cases()
-    _move(world, "merge", high, into_case_id=low)
-    await world.drain()
+    world, low, high = await _merged_cases()
     assert _cases(world)[high]["merged_into"] == low
     _lose_from(world, CASE_COMMANDS, "merge", "absorb")  # the changes are there, and ask once more
     await _recover(world)
@@ -102,9 +108,7 @@ async def test_what_a_lost_merge_handed_over_counts_only_where_it_was() -> None:
 
 
 async def test_what_a_merge_asks_for_once_more_counts_once() -> None:
-    world, low, high = await _two_cases()
-    _move(world, "merge", high, into_case_id=low)
-    await world.drain()
+    world, low, high = await _merged_cases()
     _send(world, "3", 5)
     _send(world, "4", 6)
     await world.drain()
@@ -117,9 +121,7 @@ async def test_what_a_merge_asks_for_once_more_counts_once() -> None:
 
 @pytest.mark.parametrize("lost", [[CASE_COMMANDS], [CASE_COMMANDS, CASE_CHANGES]], ids=["asked", "asked and done"])
 async def test_what_a_merge_asks_for_once_more_counts_once_when_deliver_has_lost_its_place(lost: list[Topic]) -> None:
-    world, low, high = await _two_cases()
-    _move(world, "merge", high, into_case_id=low)
-    await world.drain()
+    world, low, high = await _merged_cases()
     _send(world, "3", 6)
     await world.drain()
     assert len(_listed(world)) == 3
@@ -141,9 +143,7 @@ def _count_asked(world: World, p: int) -> int:
 
 
 async def test_what_was_done_counts_once_though_its_request_is_lost_and_asked_for_once_more() -> None:
-    world, low, high = await _two_cases()
-    _move(world, "merge", high, into_case_id=low)
-    await world.drain()
+    world, low, high = await _merged_cases()
     _send(world, "3", 6)
     await world.drain()
     p, q = (partition_of(name.encode(), CASE_COMMANDS.partitions) for name in (high, low))
@@ -155,9 +155,7 @@ async def test_what_was_done_counts_once_though_its_request_is_lost_and_asked_fo
 
 
 async def test_a_forwarded_join_that_stands_counts_once_though_the_merge_is_decided_again() -> None:
-    world, low, high = await _two_cases()
-    _move(world, "merge", high, into_case_id=low)
-    await world.drain()
+    world, low, high = await _merged_cases()
     _send(world, "3", 5)
     _send(world, "4", 6)
     await world.drain()
@@ -171,9 +169,7 @@ async def test_a_forwarded_join_that_stands_counts_once_though_the_merge_is_deci
 
 
 async def test_a_retraction_of_which_only_the_half_is_left_that_was_sent_on_takes_nothing_back() -> None:
-    world, low, high = await _two_cases()
-    _move(world, "merge", high, into_case_id=low)
-    await world.drain()
+    world, _, high = await _merged_cases()
     world.clock.forward(1)
     world.submit(*retraction_record(retraction("bank-001", "2")), RETRACTIONS)
     await world.drain()
