@@ -110,8 +110,8 @@ def measure_id(tokenizer: Tokenizer, institution: str, reference: str) -> str:
 async def _load_cases(call: Call) -> tuple[str, list[Case]]:
     """The counting signal and its cases. Duplicate content under another reference belongs to its first signal."""
     receipt = await find_own_signal(call, call.request.path_params["signal_id"])
-    if not isinstance(receipt, Remembered) and receipt.of is not None:
-        receipt = await find_own_signal(call, receipt.of)
+    if not isinstance(receipt, Remembered) and receipt.duplicate_of is not None:
+        receipt = await find_own_signal(call, receipt.duplicate_of)
     if isinstance(receipt, Remembered):
         raise later(
             "signal-without-case", "the signal has not been assessed yet; retry in a moment", call.services.settings.retry_after_s

@@ -94,17 +94,17 @@ async def get_signal(call: Call) -> Response:
 async def feedback(call: Call, receipt: Receipt) -> list[Feedback]:
     """The outcome of a signal in each of its cases. Duplicate content under another reference gets that of the first signal."""
     views, institution = call.services.views, call.caller.subject
-    first = await views.receipt(receipt.of) if receipt.of is not None else receipt
+    first = await views.receipt(receipt.duplicate_of) if receipt.duplicate_of is not None else receipt
     if first is None or first.institution != institution or receipt.retracted_at is not None:
         return []
     cases = await asyncio.gather(*(_follow_case(call, case_id) for case_id in first.cases))
-    own = {"signal_id": receipt.signal_id, "duplicate_of": receipt.of}
+    own = {"signal_id": receipt.signal_id, "duplicate_of": receipt.duplicate_of}
     outcomes = [
         feedback_of(case, first.signal_id, institution, first.accepted_at).model_copy(update=own)
         for case in cases
         if case is not None
     ]
-    return outcomes or ([Feedback(**own)] if receipt.of is not None else [])
+    return outcomes or ([Feedback(**own)] if receipt.duplicate_of is not None else [])
 
 
 async def _follow_case(call: Call, case_id: str) -> Case | None:

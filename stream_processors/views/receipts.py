@@ -31,7 +31,7 @@ from stream_processors.views.scorecards import count_outcome, tallies
 
 
 class Receipt(Stored):
-    """The outcome of a signal and its cases. `outcome`: assessed, resend (then `of` is the repeated signal) or retracted.
+    """The outcome of a signal and its cases. `outcome`: assessed, duplicate_content (of the signal `duplicate_of`) or retracted.
 
     `reasons` are those that rest on the signal alone, because its sender may read no others; for a lead of organized crime,
     `severity` follows from them. `version` is the one that counts, or the last one that did.
@@ -42,7 +42,7 @@ class Receipt(Stored):
     accepted_at: Instant
     assessed_at: Instant
     institution: str
-    of: str | None = None
+    duplicate_of: str | None = None
     why: str | None = None
     score: int | None = None
     severity: str | None = None

@@ -117,8 +117,8 @@ def _of_signal(signal: ExpectedSignal, live: Live, partial: bool) -> list[Differ
     if receipt.outcome == "retracted":
         return []
     if receipt.outcome == "duplicate_content":
-        wrong = receipt.of not in signal.of
-        return [Difference(about, f"a re-send of {' or '.join(sorted(signal.of))}", str(receipt.of))] if wrong else []
+        wrong = receipt.duplicate_of not in signal.of
+        return [Difference(about, f"a re-send of {' or '.join(sorted(signal.of))}", str(receipt.duplicate_of))] if wrong else []
     found = []
     low, high = signal.score[0], 100 if partial else signal.score[1]
     if receipt.score is None or not low <= receipt.score <= high:

@@ -212,7 +212,7 @@ class Stage:
                     self._forget(older.content)
         if self._contents.get(content, key) != key:
             self.counters[f"duplicate_content:{who}"] += 1
-            self._told[key][version] = receipt(name, "duplicate_content", of=signal_id(*self._contents[content]))
+            self._told[key][version] = receipt(name, "duplicate_content", duplicate_of=signal_id(*self._contents[content]))
             return
         self._contents[content] = key
         self.counters[f"assessed:{who}"] += 1
