@@ -214,7 +214,7 @@ async def test_feedback_is_of_each_case_and_counts_others_without_naming_them(
 async def test_the_same_content_again_hears_of_its_first_signal(client: Client, services: Services, views: FakeViews):
     put(services, **HELD)
     receipt(views)
-    receipt(views, "sig-2", outcome="duplicate_content", of="sig-1", cases=())
+    receipt(views, "sig-2", outcome="duplicate_content", duplicate_of="sig-1", cases=())
     (told,) = (await client("bank-001").get("/v1/signals/sig-2")).json()["feedback"]
     assert (told["duplicate_of"], told["reviewed"], told["case_id"]) == ("sig-1", True, "case-1")
     receipt(views, cases=())

@@ -115,7 +115,7 @@ async def test_a_measure_by_a_signal_is_recorded_in_every_case_that_it_went_to(
 async def test_a_measure_by_a_resent_signal_is_its_first_ones(client: Client, services: Services, views: FakeViews):
     put(services)
     receipt(views)
-    receipt(views, "sig-2", outcome="duplicate_content", of="sig-1", cases=())
+    receipt(views, "sig-2", outcome="duplicate_content", duplicate_of="sig-1", cases=())
     answer = await client().post("/v1/signals/sig-2/measures", json=WARNED)
     assert answer.json()["measures"][0]["signal_id"] == "sig-1"
 
