@@ -175,6 +175,7 @@ def _subjects(expected: Expected, live: Live) -> dict[str, Indicator]:
         first = expected.primaries.get(case.primary_signal_id, set())
         own = {one for one in first if one[0] == case.primary_subject.kind.value} or first
         own = own.intersection(*joined[case.case_id]) or own
+        own = {one for one in own if (home(case), one) in expected.cases} or own  # bodies of one reference name several regions
         may[case.primary_subject.token] = may.get(case.primary_subject.token, own) & own or own
     found = {token: next(iter(ones)) for token, ones in may.items() if len(ones) == 1}
     open_ones, claimed = {token: ones for token, ones in may.items() if len(ones) > 1}, set(found.values())
