@@ -11,9 +11,10 @@ import pytest
 from schemas.codec import CodecError, decode, dump
 from schemas.topics import ASSESSED, CASE_CHANGES, Topic
 from stream_processors.folds.assess import fold_assess
+from stream_processors.state.compression import unpack
 from stream_processors.state.streams import FactStream
 from stream_processors.topology import STAGES
-from stream_processors.views.receipts import project_assessed
+from stream_processors.views.receipts import Receipt, Withdrawal, project_assessed, receipt_json, withdrawal_json
 from tests.support import examples
 
 STREAMS = [(stage.name, stream) for stage in STAGES.values() for stream in stage.streams]
@@ -52,6 +53,19 @@ def test_the_same_effects_come_from_a_row_and_from_the_whole_fact(view_of: str, 
     stream = STAGES[view_of].streams[0]
     for value in _values(ASSESSED):
         assert fold(decode(ASSESSED, value, stream.view)) == fold(decode(ASSESSED, value))
+
+
+def test_what_is_stored_of_a_receipt_has_names_that_its_reader_knows() -> None:
+    """Readers ignore members that they do not know, so that both versions can run during an upgrade: a misspelt one would be
+    lost without a word."""
+    read_back: set[str] = set()
+    for envelope in (decode(ASSESSED, value) for value in _values(ASSESSED)):
+        if envelope.data.institution:
+            stored = orjson.loads(unpack(receipt_json(envelope.data, envelope.time)))
+            assert stored.keys() <= Receipt.model_fields.keys()
+            read_back |= stored.keys()
+            assert orjson.loads(withdrawal_json(envelope.data)).keys() == Withdrawal.model_fields.keys()
+    assert read_back >= {"duplicate_of", "score", "reasons", "queues", "cases"}, "the examples have each of them"
 
 
 @pytest.mark.parametrize(("stage", "stream"), STREAMS, ids=[f"{name} {stream.topic.name}" for name, stream in STREAMS])
