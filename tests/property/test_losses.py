@@ -247,7 +247,7 @@ def check_counts(world: World) -> None:
     undone = {
         one.signal_id
         for found in sources(world.log.all(ASSESSED), ASSESSED, RETRACTIONS).values()
-        for one in found[0].data.undone
+        for one in found[0].data.retracted_contributions
     }
     alive = {
         (route.queue, fact.signal_id)

@@ -103,7 +103,9 @@ _HELD = ("renew", "release", "hand-over", "dispose", "split", "reopen", "close",
 ALLOWED = {f"POST /v1/cases/{{case_id}}/{move}": {200, 202, 409} for move in _HELD}
 _OF_ORDERS = ("answers", "approve", "reject", "withdraw", "renew")
 ALLOWED |= {f"POST /v1/orders/{{order_id}}/{move}": {200, 202, 409} for move in _OF_ORDERS}
-ALLOWED |= {f"POST /v1/dissuasions/{{dissuasion_id}}/{move}": {200, 202, 409, 422} for move in ("give-back", "give-up", "tries")}
+ALLOWED |= {
+    f"POST /v1/dissuasions/{{dissuasion_id}}/{move}": {200, 202, 409, 422} for move in ("give-back", "give-up", "attempts")
+}
 _DECIDED = ("uphold", "reject", "release", "confirm")
 ALLOWED |= {f"POST /v1/cases/{{case_id}}/appeals/{{appeal_id}}/{move}": {403, 409} for move in _DECIDED}
 ALLOWED["POST /v1/cases/{case_id}/merge"] = ALLOWED["POST /v1/cases/{case_id}/refund"] = {404}  # of no case of his
